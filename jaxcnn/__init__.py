@@ -1,0 +1,1 @@
+"""Convolutional networks for JAX and Flax Linen."""
