@@ -1,0 +1,41 @@
+"""Evaluates a state over a whole split, every example once."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+
+from jaxcnn.train.state import TrainState
+from jaxcnn.train.task import Metrics
+from jaxcnn.typing import Batch
+
+
+def evaluate(
+    step: Callable[[TrainState, Batch], Metrics],
+    state: TrainState,
+    batches: Iterable[Batch],
+) -> dict[str, float]:
+    """Returns the mean of every metric over all examples under the masks.
+
+    Totals and counts are merged in float64 and divided once, so the result does not
+    depend on how the examples fall into batches (up to the rounding inside a batch).
+
+    Args:
+        step: From `make_eval_step`, compiled.
+        state: What to evaluate.
+        batches: Batches of one size, the last padded under a mask of 0.
+
+    Raises:
+        ValueError: if there is no batch, or no example counts.
+    """
+    # Dispatched one after the other; read only when all are on their way.
+    results = jax.device_get([step(state, batch) for batch in batches])
+    if not results:
+        raise ValueError("There is nothing to evaluate: no batches.")
+    values = {}
+    for name in results[0]:
+        total = sum(float(metrics[name].total) for metrics in results)
+        count = sum(float(metrics[name].count) for metrics in results)
+        if count == 0:
+            raise ValueError("There is nothing to evaluate: every mask is 0.")
+        values[name] = total / count
+    return values

@@ -1,0 +1,184 @@
+"""Records: made from training metrics, written as JSON lines, to TensorBoard, drawn."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from etils import epath
+
+from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
+
+if TYPE_CHECKING:
+    from jaxcnn.train.loop import Loop
+
+
+class TrainLog(Hook):
+    """Makes a record of the training metrics every `every` steps.
+
+    The values are means over the examples since the last record. A last record covers
+    what is left when the run is complete.
+
+    Args:
+        every: Steps between records.
+        schedule: If given, `learning_rate` = `schedule(step)` of the newest update
+            stands in the record.
+    """
+
+    def __init__(
+        self, every: int = 50, *, schedule: Callable[[int], Any] | None = None
+    ) -> None:
+        require_positive("every", every)
+        self.every = every
+        self.schedule = schedule
+
+    def on_step(self, loop: Loop) -> None:
+        """Makes the record where one is due."""
+        if loop.step % self.every == 0 or loop.complete:
+            self._record(loop)
+
+    def on_end(self, loop: Loop) -> None:
+        """Makes the last record of a run that early stopping ended."""
+        if loop.complete and loop.step > loop.first_step:
+            self._record(loop)
+
+    def _record(self, loop: Loop) -> None:
+        values = loop.take_window()
+        if not values:
+            return
+        if self.schedule is not None:
+            values["learning_rate"] = float(self.schedule(loop.step - 1))
+        values["seconds"] = time.monotonic() - loop.started
+        loop.record("train", values)
+
+
+class JsonLines(Hook):
+    """Writes every record as a line of JSON, one file a start.
+
+    The files `00000.jsonl`, `00001.jsonl`, ... are read as one by `read_metrics`. Object
+    stores cannot append, so a start never touches the file of another.
+
+    Args:
+        directory: Where the files go, made if missing; any path that epath knows.
+    """
+
+    def __init__(self, directory: epath.PathLike) -> None:
+        self.directory = epath.Path(directory)
+        self._file: Any = None
+
+    def on_start(self, loop: Loop) -> None:
+        """Opens this start's file with a line that says at which step it begins."""
+        if not writes_files():
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        number = len(_files(self.directory))
+        self._file = (self.directory / f"{number:05d}.jsonl").open("w")
+        self._write({"start": loop.step, "time": time.time()})
+
+    def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
+        """Writes the record, at once, so that a kill loses none."""
+        if self._file is not None:
+            self._write({**record, "time": time.time()})
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, values: dict[str, Any]) -> None:
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+
+
+def read_metrics(directory: epath.PathLike) -> list[dict[str, Any]]:
+    """Returns the records of all starts of a run as if it had never stopped.
+
+    What a start wrote past the step from which the next one resumed is dropped: the next
+    one made those steps again. So is a last line that a kill cut short.
+
+    Args:
+        directory: The folder that `JsonLines` wrote; a missing one has no records.
+    """
+    records: list[dict[str, Any]] = []
+    for path in _files(epath.Path(directory)):
+        for line in path.read_text().splitlines():
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            if "start" in values:
+                records = [r for r in records if r["step"] <= values["start"]]
+            else:
+                records.append(values)
+    return records
+
+
+class TensorBoard(Hook):
+    """Writes every record as scalars `split/name` for TensorBoard.
+
+    Args:
+        directory: Where the event files go.
+
+    Raises:
+        ValueError: if tensorboardX is not installed (the extra `tensorboard`).
+    """
+
+    def __init__(self, directory: epath.PathLike) -> None:
+        try:
+            import tensorboardX
+        except ImportError:
+            raise ValueError(
+                "TensorBoard logs need tensorboardX: pip install 'jaxcnn[tensorboard]'."
+            ) from None
+        self._writer = None
+        if writes_files():
+            self._writer = tensorboardX.SummaryWriter(str(directory))
+
+    def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
+        """Writes the numbers of the record."""
+        if self._writer is None:
+            return
+        for name, value in record.items():
+            if name not in ("step", "epoch", "split", "seconds"):
+                self._writer.add_scalar(
+                    f"{record['split']}/{name}", value, global_step=record["step"]
+                )
+
+    def close(self) -> None:
+        """Writes out what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class DrawCurves(Hook):
+    """Draws the learning curves of the whole run when this start ends.
+
+    Args:
+        path: The picture to write, such as `run/curves.png`.
+        directory: The folder that `JsonLines` writes.
+        title: Stands above the picture.
+    """
+
+    def __init__(
+        self, path: epath.PathLike, directory: epath.PathLike, title: str | None = None
+    ) -> None:
+        self.path = epath.Path(path)
+        self.directory = epath.Path(directory)
+        self.title = title
+
+    def on_end(self, loop: Loop) -> None:
+        """Draws what there is."""
+        from jaxcnn.plotting import learning_curves
+
+        records = read_metrics(self.directory)
+        if writes_files() and records:
+            learning_curves(self.path, records, title=self.title)
+
+
+def _files(directory: epath.Path) -> list[epath.Path]:
+    if not directory.exists():
+        return []
+    return sorted(p for p in directory.iterdir() if p.name.endswith(".jsonl"))

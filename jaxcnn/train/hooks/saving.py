@@ -1,0 +1,100 @@
+"""Saves checkpoints while training, and resumes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.train.hooks.base import Hook, require_positive
+from jaxcnn.train.state import TrainState
+
+if TYPE_CHECKING:
+    from jaxcnn.train.loop import Loop
+
+
+class SaveCheckpoints(Hook):
+    """Saves the state every `every` steps and at the end of a start.
+
+    Before a save the metrics of all steps so far are read: a state that is not finite
+    ends the run instead of being kept. The metrics of an evaluation at the same step go
+    with it, so place this hook after `Evaluate`, `TrainLog` and `EarlyStopping`; what
+    these need to go on is saved too.
+
+    Args:
+        checkpoints: Where to.
+        every: Steps between saves.
+        split: The split whose records are the checkpoint's metrics.
+        info: JSON-able values to save with every checkpoint.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        *,
+        every: int,
+        split: str = "validation",
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        require_positive("every", every)
+        self.checkpoints = checkpoints
+        self.every = every
+        self.split = split
+        self.info = dict(info or {})
+        self._loaded: dict[str, Any] | None = None
+        self._metrics: tuple[int, dict[str, float]] | None = None
+        self._saved_step: int | None = None
+
+    def resume(self, state: TrainState) -> TrainState:
+        """Returns the newest good state, or `state` if nothing was saved yet.
+
+        Args:
+            state: From `init_state`: the tree, shapes and dtypes to restore to.
+
+        Raises:
+            ValueError: if what was saved is another tree, or all of it is damaged.
+        """
+        if self.checkpoints.latest_step is None:
+            return state
+        restored = self.checkpoints.restore(state, step="latest")
+        self._loaded = dict(restored.info or {})
+        self._saved_step = restored.step
+        return restored.state
+
+    def on_start(self, loop: Loop) -> None:
+        """Gives the loop and its hooks what was saved for them."""
+        if self._loaded is not None:
+            loop.load_values(self._loaded.get("loop", {}))
+
+    def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
+        """Keeps the metrics of the newest evaluation for the save."""
+        if record["split"] == self.split:
+            numbers = {k: v for k, v in record.items() if isinstance(v, float)}
+            numbers.pop("epoch", None)
+            self._metrics = (loop.step, numbers)
+
+    def on_step(self, loop: Loop) -> None:
+        """Saves where it is due."""
+        if loop.step % self.every == 0:
+            self._save(loop)
+
+    def on_end(self, loop: Loop) -> None:
+        """Saves where this start ended, and waits until it is written."""
+        self._save(loop)
+        self.checkpoints.wait()
+
+    def _save(self, loop: Loop) -> None:
+        if self._saved_step == loop.step:
+            return
+        values = loop.saved_values()
+        jax.block_until_ready(loop.state)
+        at_step = self._metrics is not None and self._metrics[0] == loop.step
+        self.checkpoints.save(
+            loop.step,
+            loop.state,
+            metrics=self._metrics[1] if at_step else None,
+            info={**self.info, "loop": values},
+        )
+        self._saved_step = loop.step

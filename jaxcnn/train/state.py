@@ -1,0 +1,106 @@
+"""The state of a training run: a tree of arrays and nothing else."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from jaxcnn.typing import Array, PyTree
+
+
+class TrainState(struct.PyTreeNode):
+    """All that changes while a model trains.
+
+    It holds no functions, so it can be saved, donated, sharded and compared as it is.
+
+    Attributes:
+        step: Number of updates made, int32 scalar.
+        params: The model's parameters.
+        model_state: The model's other collections, such as `batch_stats`.
+        opt_state: The optimizer's state.
+        rng: Typed key of the run. Step k uses `fold_in(rng, k)`, so it never changes.
+        extras: What options keep beside the rest; empty by default.
+    """
+
+    step: Array
+    params: PyTree
+    model_state: Mapping[str, PyTree]
+    opt_state: PyTree
+    rng: Array
+    extras: Mapping[str, PyTree]
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What `model.apply` takes as its first argument."""
+        return {"params": self.params, **self.model_state}
+
+
+def init_state(
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    key: Array,
+    example_images: Any,
+) -> TrainState:
+    """Returns the state before the first step.
+
+    Args:
+        model: A Linen module whose call takes `train`.
+        tx: The optimizer, any optax transformation.
+        key: Typed key (`jax.random.key(seed)`); it seeds the parameters and all later
+            randomness of the run.
+        example_images: Images `[batch, ...]` or a `jax.ShapeDtypeStruct`: only shape and
+            dtype matter. A tuple gives the arguments of a model of several inputs.
+            Integers stand for images not scaled yet and are taken as float32.
+
+    Raises:
+        ValueError: if the model's call has no argument `train`, or the key is not typed.
+    """
+    require_train_argument(model)
+    if not jnp.issubdtype(jnp.asarray(key).dtype, jax.dtypes.prng_key):
+        raise ValueError(
+            f"key must be a typed key such as jax.random.key(0), got {key!r}."
+        )
+    examples = example_images if isinstance(example_images, tuple) else (example_images,)
+    shapes = [_as_float(example) for example in examples]
+    init_key, rng = jax.random.split(key)
+
+    @jax.jit
+    def init(init_key: Array, rng: Array) -> TrainState:
+        inputs = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
+        params_key, dropout_key = jax.random.split(init_key)
+        keys = {"params": params_key, "dropout": dropout_key}
+        variables = dict(model.init(keys, *inputs, train=False))
+        params = variables.pop("params", {})
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            model_state=variables,
+            opt_state=tx.init(params),
+            rng=rng,
+            extras={},
+        )
+
+    return init(init_key, rng)
+
+
+def require_train_argument(model: nn.Module) -> None:
+    """Raises ValueError if the model's call cannot be told that it trains."""
+    signature = inspect.signature(type(model).__call__)
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    if "train" not in signature.parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise ValueError(
+            f"{type(model).__name__}.__call__ has no argument 'train'; add "
+            "`*, train: bool = False`, for dropout and batch statistics."
+        )
+
+
+def _as_float(example: Any) -> jax.ShapeDtypeStruct:
+    dtype = jnp.result_type(example.dtype)
+    if jnp.issubdtype(dtype, jnp.integer):
+        dtype = jnp.dtype("float32")
+    return jax.ShapeDtypeStruct(example.shape, dtype)

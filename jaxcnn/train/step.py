@@ -1,0 +1,216 @@
+"""Factories of train and eval steps: pure functions, not yet compiled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import lax
+
+from jaxcnn.data.preprocess import to_float
+from jaxcnn.metrics import Mean
+from jaxcnn.train.state import TrainState, require_train_argument
+from jaxcnn.train.task import Metrics, Task
+from jaxcnn.typing import Array, Batch, PyTree
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[[TrainState, Batch], Metrics]
+
+
+def make_train_step(
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    task: Task,
+    *,
+    preprocess: Callable[[Array], Array] | None = None,
+    augment: Callable[[Array, Batch], Batch] | None = None,
+    penalty: Callable[[PyTree], Array] | None = None,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Returns `step(state, batch) -> (state, metrics)`, pure and not compiled.
+
+    The batch's images may be integers, which are divided by their type's maximum. Then
+    come `augment`, `preprocess`, the model, the loss and one update. A `"mask"` in the
+    batch weighs the examples; without one all count alike. The metrics are those of the
+    task and `"loss"`, `"finite"` (1 if the loss and all new parameters are finite) and,
+    with a penalty, `"penalty"`, which the loss leaves out.
+
+    Under `jax.jit`, also with arguments sharded over a mesh, batch statistics and
+    averages are those of the global batch. Under `pmap` or `shard_map` set `axis_name`:
+    gradients and metrics are summed over it and the model's state is averaged. Batch
+    statistics are then local unless the model is made with the same `axis_name`.
+
+    Args:
+        model: A Linen module, called as `model.apply(variables, *inputs, train=True)`.
+        tx: The optimizer, any optax transformation.
+        task: What to learn, such as `classification()`.
+        preprocess: Pure function of the images, such as `make_preprocess(config)`.
+        augment: Pure function `augment(key, batch) -> batch`. It sees images as floats in
+            [0, 1] and `batch["position"]`, each example's index in the global batch.
+        penalty: Regulariser `penalty(params)`, a scalar added to the mean loss.
+        axis_name: The mapped axis under `pmap` or `shard_map`.
+
+    Raises:
+        ValueError: if the model's call has no argument `train`; while tracing, if the
+            loss is not `[batch]`.
+    """
+    require_train_argument(model)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # A function of the step, so that resuming repeats and skips nothing.
+        keys = jax.random.split(jax.random.fold_in(state.rng, state.step))
+        augment_key, model_key = keys[0], keys[1]
+        if axis_name is not None:
+            model_key = jax.random.fold_in(model_key, lax.axis_index(axis_name))
+        batch = _prepare(batch, preprocess, augment, augment_key, axis_name)
+        count = _sum(jnp.sum(batch["mask"]), axis_name)
+        devices = 1 if axis_name is None else lax.axis_size(axis_name)
+
+        def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
+            outputs, model_state = model.apply(
+                {"params": params, **state.model_state},
+                *task.inputs(batch),
+                train=True,
+                rngs=_streams(model_key),
+                mutable=list(state.model_state),
+            )
+            loss, metrics = _measure(task, outputs, batch)
+            # This device's share; the shares add up to the global mean.
+            value = loss.total / count
+            if penalty is not None:
+                regulariser = penalty(params)
+                metrics["penalty"] = Mean.of(jnp.reshape(regulariser, (1,)))
+                value = value + regulariser / devices
+            return value, (model_state, metrics)
+
+        params = state.params
+        if axis_name is not None:
+            # Else shard_map, but not pmap, would sum the gradients by itself.
+            params = lax.pcast(params, axis_name, to="varying")
+        gradient = jax.grad(objective, has_aux=True)
+        grads, (model_state, metrics) = gradient(params)
+        grads, metrics = _sum(grads, axis_name), _sum(metrics, axis_name)
+        if axis_name is not None:
+            model_state = lax.pmean(model_state, axis_name)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        finite = _all_finite((metrics["loss"].total, params, model_state))
+        metrics["finite"] = Mean.of(jnp.reshape(finite.astype(jnp.float32), (1,)))
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            model_state=dict(model_state),
+            opt_state=opt_state,
+        )
+        return state, metrics
+
+    train_step.axis_name = axis_name
+    train_step.donates = True
+    return train_step
+
+
+def make_eval_step(
+    model: nn.Module,
+    task: Task,
+    *,
+    preprocess: Callable[[Array], Array] | None = None,
+    axis_name: str | None = None,
+) -> EvalStep:
+    """Returns `evaluate(state, batch) -> metrics`, pure and not compiled.
+
+    Rows with mask 0 count nowhere. The metrics are the task's and `"loss"`, as `Mean`s
+    to be merged over batches. Nothing of the state changes.
+
+    Args:
+        model: A Linen module, called as `model.apply(variables, *inputs, train=False)`.
+        task: What to measure.
+        preprocess: As in training.
+        axis_name: The mapped axis under `pmap` or `shard_map`.
+
+    Raises:
+        ValueError: if the model's call has no argument `train`; while tracing, if the
+            loss is not `[batch]`.
+    """
+    require_train_argument(model)
+
+    def eval_step(state: TrainState, batch: Batch) -> Metrics:
+        batch = _prepare(batch, preprocess, None, None, axis_name)
+        outputs = model.apply(state.variables, *task.inputs(batch), train=False)
+        _, metrics = _measure(task, outputs, batch)
+        return _sum(metrics, axis_name)
+
+    eval_step.axis_name = axis_name
+    eval_step.donates = False
+    return eval_step
+
+
+def make_predict_step(
+    model: nn.Module, *, preprocess: Callable[[Array], Array] | None = None
+) -> Callable[[PyTree, Array], Any]:
+    """Returns `predict(variables, images) -> outputs`, pure and not compiled.
+
+    Args:
+        model: A Linen module, called as `model.apply(variables, images, train=False)`.
+        preprocess: As in training.
+    """
+    require_train_argument(model)
+
+    def predict(variables: PyTree, images: Array) -> Any:
+        images = to_float(images)
+        if preprocess is not None:
+            images = preprocess(images)
+        return model.apply(variables, images, train=False)
+
+    return predict
+
+
+def _prepare(
+    batch: Batch,
+    preprocess: Callable[[Array], Array] | None,
+    augment: Callable[[Array, Batch], Batch] | None,
+    key: Array | None,
+    axis_name: str | None,
+) -> dict[str, Any]:
+    """Returns the batch as the model and the task see it: floats, with a mask."""
+    batch = dict(batch)
+    first = jax.tree.leaves(batch)[0]
+    size = first.shape[0]
+    batch.setdefault("mask", jnp.ones(size, jnp.float32))
+    for name in ("image", "target"):
+        if name in batch:
+            batch[name] = to_float(batch[name])
+    if augment is not None:
+        start = 0 if axis_name is None else lax.axis_index(axis_name) * size
+        batch.setdefault("position", start + jnp.arange(size, dtype=jnp.int32))
+        batch = dict(augment(key, batch))
+    if preprocess is not None:
+        batch["image"] = preprocess(batch["image"])
+    return batch
+
+
+def _measure(task: Task, outputs: PyTree, batch: Batch) -> tuple[Mean, Metrics]:
+    values, mask = task.loss(outputs, batch), batch["mask"]
+    if values.shape != mask.shape:
+        raise ValueError(
+            "Task.loss must return one value per example, "
+            f"{list(mask.shape)}, got {list(values.shape)}."
+        )
+    loss = Mean.of(values, mask)
+    return loss, {"loss": loss, **task.metrics(outputs, batch)}
+
+
+def _streams(key: Array) -> dict[str, Array]:
+    """Returns keys for `make_rng`: dropout, and "params" for any other stream."""
+    dropout, other = jax.random.split(key)
+    return {"dropout": dropout, "params": other}
+
+
+def _sum(tree: PyTree, axis_name: str | None) -> PyTree:
+    return tree if axis_name is None else lax.psum(tree, axis_name)
+
+
+def _all_finite(tree: PyTree) -> Array:
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))

@@ -1,0 +1,88 @@
+"""What a model is trained for: a loss and metrics of its outputs."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcnn.losses import softmax_cross_entropy, squared_error
+from jaxcnn.metrics import Mean, correct, psnr, top_k_correct
+from jaxcnn.typing import Batch, PyTree
+
+Metrics = dict[str, Mean]
+
+
+def image_input(batch: Batch) -> tuple[Any, ...]:
+    """Returns the model's arguments for a model that takes the images alone."""
+    return (batch["image"],)
+
+
+class Task(NamedTuple):
+    """What a model is trained for. All functions are pure.
+
+    Attributes:
+        loss: `loss(outputs, batch)` gives the loss of every example, `[batch]`.
+        metrics: `metrics(outputs, batch)` gives a `Mean` for every name. The batch holds
+            `"mask"`, 1 for the examples that count.
+        inputs: `inputs(batch)` gives the positional arguments of the model, by default
+            the images alone. A model of several inputs names them here.
+    """
+
+    loss: Callable[[PyTree, Batch], jax.Array]
+    metrics: Callable[[PyTree, Batch], Metrics]
+    inputs: Callable[[Batch], tuple[Any, ...]] = image_input
+
+
+def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) -> Task:
+    """Returns the task of naming the one class of an image.
+
+    The loss is the softmax cross entropy between the logits and `batch["label"]`; the
+    metric is `"accuracy"` (top-1), a share in [0, 1].
+
+    Args:
+        label_smoothing: Share of the target mass spread over all classes, in [0, 1).
+            The loss of an evaluation is smoothed alike.
+        top_k: Adds the metric `"top_{k}"` if given.
+
+    Raises:
+        ValueError: if `label_smoothing` is outside [0, 1) or `top_k` is below 1.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}.")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be 1 or more, got {top_k}.")
+
+    def loss(logits: jax.Array, batch: Batch) -> jax.Array:
+        return softmax_cross_entropy(
+            logits, batch["label"], label_smoothing=label_smoothing
+        )
+
+    def metrics(logits: jax.Array, batch: Batch) -> Metrics:
+        mask, labels = batch["mask"], batch["label"]
+        found = {"accuracy": Mean.of(correct(logits, labels), mask)}
+        if top_k is not None:
+            found[f"top_{top_k}"] = Mean.of(top_k_correct(logits, labels, top_k), mask)
+        return found
+
+    return Task(loss, metrics)
+
+
+def reconstruction() -> Task:
+    """Returns the task of giving an image back: an autoencoder's.
+
+    The loss is the squared error, averaged over the pixels of an image, to
+    `batch["target"]` where the batch has one (denoising), else to the image itself. The
+    metric is `"psnr"`, the mean over images of the peak signal-to-noise ratio in dB for
+    pixels in [0, 1].
+    """
+
+    def target(batch: Batch) -> jax.Array:
+        return batch["target"] if "target" in batch else batch["image"]
+
+    def loss(outputs: jax.Array, batch: Batch) -> jax.Array:
+        return squared_error(outputs, target(batch))
+
+    def metrics(outputs: jax.Array, batch: Batch) -> Metrics:
+        return {"psnr": Mean.of(psnr(outputs, target(batch)), batch["mask"])}
+
+    return Task(loss, metrics)
