@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.train.hooks.base import Hook, require_positive
 from jaxcnn.train.state import TrainState
@@ -16,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class SaveCheckpoints(Hook):
-    """Saves the state every `every` steps and at the end of a start.
+    """Saves the state every `every` steps, after evaluations and at the end of a start.
 
     Before a save the metrics of all steps so far are read: a state that is not finite
     ends the run instead of being kept. The metrics of an evaluation at the same step go
-    with it, so place this hook after `Evaluate`, `TrainLog` and `EarlyStopping`; what
-    these need to go on is saved too.
+    with it, and what the other hooks need to go on. Place this hook after `TrainLog` and
+    `Evaluate` and before `EarlyStopping`, which puts the best parameters back at the end.
 
     Args:
         checkpoints: Where to.
@@ -77,7 +75,7 @@ class SaveCheckpoints(Hook):
 
     def on_step(self, loop: Loop) -> None:
         """Saves where it is due."""
-        if loop.step % self.every == 0:
+        if loop.step % self.every == 0 or self._evaluated(loop):
             self._save(loop)
 
     def on_end(self, loop: Loop) -> None:
@@ -85,16 +83,17 @@ class SaveCheckpoints(Hook):
         self._save(loop)
         self.checkpoints.wait()
 
+    def _evaluated(self, loop: Loop) -> bool:
+        return self._metrics is not None and self._metrics[0] == loop.step
+
     def _save(self, loop: Loop) -> None:
         if self._saved_step == loop.step:
             return
         values = loop.saved_values()
-        jax.block_until_ready(loop.state)
-        at_step = self._metrics is not None and self._metrics[0] == loop.step
         self.checkpoints.save(
             loop.step,
             loop.state,
-            metrics=self._metrics[1] if at_step else None,
+            metrics=self._metrics[1] if self._evaluated(loop) else None,
             info={**self.info, "loop": values},
         )
         self._saved_step = loop.step

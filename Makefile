@@ -1,0 +1,62 @@
+# Every target builds .venv by itself, once. Nothing has to be installed or activated first.
+PYTHON ?= python3
+PY := .venv/bin/python
+TEST_ARGS ?=
+
+.PHONY: demo test lint format parity parity-full slow bench docs clean
+
+demo: .venv/.ready ## train a LeNet on handwritten digits and show the result
+	@$(PY) experiments/digits_lenet.py --run runs/demo --fresh --overwrite
+
+test: .venv/.ready ## the default tests, under five minutes on two cores
+	@$(PY) -m pytest -q -n 2 $(TEST_ARGS)
+
+slow: .venv/.ready ## the tests that take minutes each
+	@$(PY) -m pytest -q -m slow $(TEST_ARGS)
+
+lint: .venv/.ready ## style
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+
+format: .venv/.ready ## rewrite to the style
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+parity: .venv/.parity ## equal to PyTorch and torchvision for the same weights
+	@$(PY) -m pytest -q -m parity $(TEST_ARGS)
+
+bench: .venv/.ready ## speed, beside PyTorch where it is installed (make parity installs it)
+	@$(PY) -m benchmarks
+
+docs: .venv/.docs ## the documentation as a site in site/
+	@$(PY) -m mkdocs build --quiet --strict
+
+clean: ## remove what the other targets made
+	@rm -rf .venv site .pytest_cache .ruff_cache
+
+# install EXTRAS: quietly into .venv; the log is shown only if it fails.
+define install
+	if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[$(1)]'; \
+	else \
+	  $(PY) -m pip install --constraint constraints.txt --editable '.[$(1)]' >.venv/install.log 2>&1; \
+	fi || { cat .venv/install.log 2>/dev/null | tail -n 20 >&2; echo "The installation failed; see above." >&2; exit 1; }
+endef
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "jaxcnn needs Python 3.11 to 3.13: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up .venv (once; a minute or two) ..."
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --clear --python $(PYTHON) .venv; \
+	  else $(PYTHON) -m venv --clear .venv; fi
+	@$(call install,dev)
+	@touch $@
+
+.venv/.parity: .venv/.ready
+	@echo "Installing PyTorch and torchvision for the comparison ..."
+	@$(call install,parity)
+	@touch $@
+
+.venv/.docs: .venv/.ready
+	@$(call install,docs)
+	@touch $@

@@ -1,0 +1,201 @@
+"""The configuration of an experiment: frozen dataclasses of plain values."""
+
+import dataclasses
+import json
+import typing
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxcnn.tree import nearest
+
+
+def _parse_json(words: list[str]) -> dict[str, Any]:
+    values = json.loads(words[0])
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a JSON object, got {words[0]}")
+    return values
+
+
+#: Keyword arguments as one JSON object on the command line.
+Arguments = Annotated[
+    dict[str, Any],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=_parse_json,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value)],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The model, by its registered name."""
+
+    name: str = "lenet"
+    """One of `jaxcnn models`."""
+    args: Arguments = dataclasses.field(default_factory=dict)
+    """Its keyword arguments, such as '{"dropout": 0.5}'."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The images, and what is done to them."""
+
+    name: str = "digits"
+    """A source: digits, a TFDS name, idx:FOLDER, cifar10:FOLDER, npz:FILE."""
+    data_dir: str | None = None
+    """Where the source's files are; TFDS_DATA_DIR by default."""
+    split: str = "train"
+    """The part to train on, such as train or train[:10%]."""
+    test_split: str = "test"
+    """The part that is measured once, at the end; empty for none."""
+    validation: float = 0.1
+    """Share of the training part that is set aside, stratified; 0 for none."""
+    batch_size: int = 64
+    """Examples in a training batch, over all devices."""
+    eval_batch_size: int = 500
+    """Examples in an evaluation batch, over all devices."""
+    standardize: bool = True
+    """Subtract the training images' mean and divide by their deviation, a channel."""
+    augment: tuple[str, ...] = ()
+    """Augmentations in order, such as "pad_crop(4)" "random_flip"."""
+    noise: float = 0.0
+    """Deviation of the Gaussian noise to remove (denoising); pixels are in [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer and its learning rate."""
+
+    name: str = "sgd"
+    """sgd, momentum, nesterov, rmsprop, adam or adamw."""
+    learning_rate: float = 0.01
+    """The peak of the schedule."""
+    schedule: str = "constant"
+    """constant, cosine, linear, one_cycle or step."""
+    warmup_epochs: float = 0.0
+    """Passes over the data in which the rate grows from 0."""
+    momentum: float = 0.9
+    """For momentum, nesterov and rmsprop."""
+    weight_decay: float = 0.0
+    """On kernels only."""
+    clip_norm: float | None = None
+    """Largest global norm of the gradient."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A training run from data to report."""
+
+    name: str = "experiment"
+    """Names the run folder."""
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    task: Literal["classification", "reconstruction"] = "classification"
+    """What to learn: classes, or to give the image back."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    epochs: float = 10.0
+    """Passes over the training data."""
+    steps: int | None = None
+    """Updates in all, instead of epochs."""
+    eval_every: int | None = None
+    """Steps between evaluations on the validation part; one epoch by default."""
+    save_every: int | None = None
+    """Steps between checkpoints; one epoch by default."""
+    log_every: int = 50
+    """Steps between records of the training metrics."""
+    patience: int = 0
+    """Stop early after so many evaluations without a better one; 0 for never."""
+    seed: int = 0
+    """Of the parameters, the order of the data, augmentation and dropout."""
+    bfloat16: bool = False
+    """Compute in bfloat16; parameters stay float32."""
+    parallel: Literal["jit", "mesh", "pmap"] = "jit"
+    """One device, all devices by a mesh, or all by pmap."""
+    time_limit: float | None = None
+    """Seconds after which the run saves and ends, to be resumed."""
+    tensorboard: bool = False
+    """Also write TensorBoard files."""
+    run: str | None = None
+    """The run folder; runs/NAME by default."""
+    fresh: bool = False
+    """Start anew, not from what the run folder holds; needs --overwrite if it has any."""
+    overwrite: bool = False
+    """With --fresh: yes, delete the run that is there."""
+
+    @property
+    def run_dir(self) -> str:
+        """The run folder."""
+        return self.run or f"runs/{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values for `config.json`."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ExperimentConfig":
+        """Returns the configuration that `to_json` wrote.
+
+        Raises:
+            ValueError: if a field is not one of ours, with the nearest name.
+        """
+        return _from_json(cls, values)
+
+
+def validate(config: ExperimentConfig) -> None:
+    """Raises ValueError for a number out of its range, naming the field."""
+    bounds = {
+        "epochs": (config.epochs, config.epochs > 0),
+        "steps": (config.steps, config.steps is None or config.steps > 0),
+        "log_every": (config.log_every, config.log_every > 0),
+        "patience": (config.patience, config.patience >= 0),
+        "data.batch_size": (config.data.batch_size, config.data.batch_size > 0),
+        "data.eval_batch_size": (
+            config.data.eval_batch_size,
+            config.data.eval_batch_size > 0,
+        ),
+        "data.noise": (config.data.noise, config.data.noise >= 0),
+        "optimizer.learning_rate": (
+            config.optimizer.learning_rate,
+            config.optimizer.learning_rate > 0,
+        ),
+    }
+    for name, (value, good) in bounds.items():
+        if not good:
+            raise ValueError(f"{name} must be above 0, got {value}.")
+    if config.patience and not config.data.validation:
+        raise ValueError("patience needs a validation part: set data.validation.")
+    if config.data.noise and config.task != "reconstruction":
+        raise ValueError("data.noise is for the task 'reconstruction'.")
+
+
+def _from_json(cls: type, values: dict[str, Any]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise ValueError(
+                f"{cls.__name__} has no field {name!r}.{nearest(name, fields)}"
+            )
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            value = _from_json(hint, value)
+        elif typing.get_origin(hint) is tuple and value is not None:
+            value = tuple(value)
+        arguments[name] = value
+    return cls(**arguments)
+
+
+__all__ = [
+    "DataConfig",
+    "ExperimentConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "validate",
+]

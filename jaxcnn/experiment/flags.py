@@ -1,0 +1,60 @@
+"""Turns command-line flags into configurations, and bad ones into one line."""
+
+import contextlib
+import io
+from typing import Any
+
+import tyro
+
+from jaxcnn.experiment.config import ExperimentConfig
+
+#: What people type first, and the field that it means.
+_SHORT = {
+    "--model": "--model.name",
+    "--data": "--data.name",
+    "--optimizer": "--optimizer.name",
+}
+
+
+def parse_config(
+    default: ExperimentConfig, args: list[str], *, prog: str, description: str = ""
+) -> ExperimentConfig:
+    """Returns `default` changed by flags such as `--steps 500 --model lenet`.
+
+    Raises:
+        ValueError: in one line, for a flag or a value that is not allowed.
+    """
+    args = [_SHORT.get(arg, arg) for arg in args]
+    return parse_flags(
+        ExperimentConfig, args, prog=prog, description=description, default=default
+    )
+
+
+def parse_flags(cls: Any, args: list[str], *, prog: str, **options: Any) -> Any:
+    """Returns `tyro.cli(cls, ...)`, with its boxed errors as a ValueError of one line.
+
+    Raises:
+        ValueError: for a flag or a value that is not allowed, with the nearest flag.
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(cls, args=args, prog=prog, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_one_line(errors.getvalue(), prog)) from None
+
+
+def _one_line(box: str, prog: str) -> str:
+    """Returns tyro's boxed message as one line, with the nearest flag."""
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()]
+    lines = [line for line in lines if line]
+    rules = [k for k, line in enumerate(lines) if not line.strip("─")]
+    body = " ".join(lines[1 : rules[0]] if rules else lines[1:])
+    message = body.split(" Got errors:")[0].rstrip(".") or "Bad arguments"
+    hint = ""
+    if "Perhaps you meant:" in lines:
+        flag = lines[lines.index("Perhaps you meant:") + 1].split()[0].rstrip(",")
+        hint = f" Did you mean {flag}?"
+    return f"{message}.{hint} See {prog} --help."

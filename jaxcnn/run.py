@@ -1,0 +1,196 @@
+"""What a run folder says of itself, and the model that it holds."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import linen as nn
+
+from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.registry import create_model
+from jaxcnn.train.step import make_predict_step
+from jaxcnn.typing import PyTree
+
+CONFIG_FILE = "config.json"
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What `config.json` holds: enough to rebuild the model and its preprocessing.
+
+    Attributes:
+        model: The registered name.
+        model_args: The constructor's keyword arguments, JSON values.
+        task: `"classification"` or `"reconstruction"`.
+        image_shape: Shape of one stored image, `[height, width, channels]`.
+        class_names: One name a class.
+        preprocess: What stands between stored pixels and the model.
+        best: The metric by which the best checkpoint is chosen, or None.
+        mode: `"max"` or `"min"`: which value of it is best.
+        data: What the run was trained on: name, number of examples, fingerprint.
+        experiment: The whole configuration of the experiment, or empty.
+    """
+
+    model: str
+    model_args: dict[str, Any]
+    task: str
+    image_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    preprocess: PreprocessConfig | None = None
+    best: str | None = None
+    mode: str = "max"
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def save(self, directory: epath.PathLike) -> None:
+        """Writes `config.json` into the run folder, made if missing."""
+        folder = epath.Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        values = dataclasses.asdict(self)
+        text = json.dumps(values, indent=2) + "\n"
+        # Written aside and renamed, so that a kill leaves no half a file.
+        part = folder / f"{CONFIG_FILE}.part"
+        part.write_text(text)
+        part.replace(folder / CONFIG_FILE)
+
+    @classmethod
+    def load(cls, directory: epath.PathLike) -> "RunConfig":
+        """Returns what `save` wrote.
+
+        Raises:
+            ValueError: if the folder is not a run folder, or its file is damaged.
+        """
+        path = epath.Path(directory) / CONFIG_FILE
+        if not path.exists():
+            raise ValueError(f"{directory} is not a run folder: it has no {CONFIG_FILE}.")
+        try:
+            values = json.loads(path.read_text())
+            values["image_shape"] = tuple(values["image_shape"])
+            values["class_names"] = tuple(values["class_names"])
+            if values.get("preprocess") is not None:
+                values["preprocess"] = PreprocessConfig.from_json(values["preprocess"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {error!r}.") from error
+
+    def build_model(self) -> nn.Module:
+        """Returns the model, without its parameters."""
+        arguments = dict(self.model_args)
+        if "dtype" in arguments:
+            arguments["dtype"] = jnp.dtype(arguments["dtype"])
+        return create_model(self.model, **arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model with all that its use needs.
+
+    Attributes:
+        model: The Linen module.
+        variables: Its parameters and other collections.
+        config: What the folder says of itself.
+        step: The checkpoint's step.
+    """
+
+    model: nn.Module
+    variables: PyTree
+    config: RunConfig
+    step: int
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class."""
+        return self.config.class_names
+
+    def predict(self, images: Any, *, batch_size: int = 256) -> np.ndarray:
+        """Returns class probabilities, or for an autoencoder the images given back.
+
+        Args:
+            images: `[n, height, width, channels]`, uint8 or float in [0, 1].
+            batch_size: Images at a time; the last batch is padded, so one program serves.
+
+        Returns:
+            `[n, classes]` float32, every row sums to 1; or `[n, h, w, c]` float32.
+
+        Raises:
+            ValueError: if the images have another shape than those of the run, or floats
+                outside [0, 1].
+        """
+        images = np.asarray(images)
+        self._check(images)
+        outputs = []
+        for start in range(0, len(images), batch_size):
+            part = images[start : start + batch_size]
+            missing = batch_size - len(part) if len(images) > batch_size else 0
+            padding = [(0, missing)] + [(0, 0)] * (images.ndim - 1)
+            result = self._predict(self.variables, np.pad(part, padding))
+            outputs.append(np.asarray(result)[: len(part)])
+        return np.concatenate(outputs)
+
+    def _check(self, images: np.ndarray) -> None:
+        shape = self.config.image_shape
+        if images.shape[1:] != shape or not len(images):
+            raise ValueError(
+                f"images must be {['n', *shape]} with n of 1 or more, "
+                f"got {list(images.shape)}."
+            )
+        if not np.issubdtype(images.dtype, np.integer) and not (
+            images.min() >= 0 and images.max() <= 1
+        ):
+            raise ValueError(
+                "float images must be in [0, 1], got values in "
+                f"[{images.min()}, {images.max()}]."
+            )
+
+    @property
+    def _predict(self) -> Any:
+        # Compiled once a run; the dataclass is frozen, so the cache is put in by hand.
+        if "_compiled" not in self.__dict__:
+            preprocess = make_preprocess(self.config.preprocess)
+            predict = make_predict_step(self.model, preprocess=preprocess)
+            classifies = self.config.task == "classification"
+
+            def outputs(variables: PyTree, images: Any) -> Any:
+                result = predict(variables, images)
+                return jax.nn.softmax(result) if classifies else result
+
+            self.__dict__["_compiled"] = jax.jit(outputs)
+        return self.__dict__["_compiled"]
+
+
+def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run:
+    """Returns the model of a run folder, ready to use, on whatever devices there are.
+
+    Args:
+        directory: The folder that a training run left.
+        step: `"best"`, `"latest"` or the number of a saved step; by default the best
+            where the run chose one on its validation part, else the latest.
+
+    Raises:
+        ValueError: if the folder is not a run folder, has no checkpoint, or holds one of
+            another model.
+    """
+    config = RunConfig.load(directory)
+    model = config.build_model()
+    images = jax.ShapeDtypeStruct((1, *config.image_shape), jnp.float32)
+    variables = dict(jax.eval_shape(model.init, jax.random.key(0), images))
+    target = {"params": variables.pop("params"), "model_state": variables}
+    folder = epath.Path(directory) / CHECKPOINTS
+    with Checkpoints(folder, best=config.best, mode=config.mode) as checkpoints:
+        if step is None:
+            step = "best" if checkpoints.best_step is not None else "latest"
+        restored = checkpoints.restore(target, step=step, partial=True)
+    state = restored.state
+    return Run(
+        model=model,
+        variables={"params": state["params"], **state["model_state"]},
+        config=config,
+        step=restored.step,
+    )

@@ -1,0 +1,52 @@
+"""Tasks, the train state, steps, and the loop with its hooks."""
+
+from jaxcnn.train.evaluate import evaluate
+from jaxcnn.train.hooks import (
+    DrawCurves,
+    EarlyStopping,
+    Evaluate,
+    Hook,
+    JsonLines,
+    Progress,
+    SaveCheckpoints,
+    StopOnSignal,
+    TensorBoard,
+    TimeLimit,
+    TrainLog,
+    read_metrics,
+)
+from jaxcnn.train.loop import Loop, NonFiniteError, fit
+from jaxcnn.train.parallel import ParallelStep, make_mesh, parallelize
+from jaxcnn.train.state import TrainState, init_state
+from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
+from jaxcnn.train.task import Task, classification, reconstruction
+
+__all__ = [
+    "DrawCurves",
+    "EarlyStopping",
+    "Evaluate",
+    "Hook",
+    "JsonLines",
+    "Loop",
+    "NonFiniteError",
+    "ParallelStep",
+    "Progress",
+    "SaveCheckpoints",
+    "StopOnSignal",
+    "Task",
+    "TensorBoard",
+    "TimeLimit",
+    "TrainLog",
+    "TrainState",
+    "classification",
+    "evaluate",
+    "fit",
+    "init_state",
+    "make_eval_step",
+    "make_mesh",
+    "make_predict_step",
+    "make_train_step",
+    "parallelize",
+    "read_metrics",
+    "reconstruction",
+]

@@ -1,0 +1,139 @@
+"""Shows a person how the run goes: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
+
+if TYPE_CHECKING:
+    from jaxcnn.train.loop import Loop
+
+#: Newest steps left unread, so that the bar never makes the device wait.
+_LAG = 4
+
+
+class Progress(Hook):
+    """Shows step, loss, metrics, images/s and the time left; a line an evaluation.
+
+    Args:
+        every_seconds: Time between updates; by default 0.2 for a bar, 10 for lines.
+        file: Where to; standard error by default.
+        bar: Whether to draw a bar; by default, whether `file` is a terminal.
+    """
+
+    def __init__(
+        self,
+        *,
+        every_seconds: float | None = None,
+        file: IO[str] | None = None,
+        bar: bool | None = None,
+    ) -> None:
+        self.file = file if file is not None else sys.stderr
+        self.is_bar = self.file.isatty() if bar is None else bar
+        if every_seconds is None:
+            every_seconds = 0.2 if self.is_bar else 10.0
+        require_positive("every_seconds", every_seconds)
+        self.every_seconds = every_seconds
+        self._bar: Any = None
+        self._shown = 0.0
+        self._rate_from = (0.0, 0)
+
+    def on_start(self, loop: Loop) -> None:
+        """Opens the bar."""
+        self._shown = time.monotonic()
+        self._rate_from = (self._shown, loop.step)
+        if self.is_bar and writes_files():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=loop.num_steps,
+                initial=loop.step,
+                file=self.file,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}% |{bar}| {n}/{total} "
+                "[{elapsed} < {remaining}]{postfix}",
+            )
+
+    def on_step(self, loop: Loop) -> None:
+        """Shows the newest values if it is time to."""
+        now = time.monotonic()
+        if now - self._shown < self.every_seconds or not writes_files():
+            return
+        loop.read(lag=_LAG)
+        speed = self._images_per_second(loop, now)
+        if self._bar is not None:
+            self._bar.n = loop.step
+            self._bar.set_postfix_str(f"{_words(loop.latest)}, {speed:,.0f} images/s")
+        else:
+            left = (now - loop.started) / max(loop.step - loop.first_step, 1)
+            left *= loop.num_steps - loop.step
+            self._print(
+                f"step {loop.step}/{loop.num_steps}  {_words(loop.latest)}  "
+                f"{speed:,.0f} images/s  {_clock(left)} left"
+            )
+        self._shown = now
+
+    def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
+        """Prints a line for an evaluation."""
+        if record["split"] != "train":
+            self._print(
+                f"epoch {record['epoch']:6.2f}  step {record['step']:>6}  "
+                f"{record['split']}: {_words(record)}"
+            )
+            # The evaluation's own time is not the training's.
+            self._rate_from = (time.monotonic(), loop.step)
+
+    def on_end(self, loop: Loop) -> None:
+        """Says why the run ended before its last step."""
+        if self._bar is not None:
+            self._bar.n = loop.step
+            self._bar.refresh()
+        if loop.stop_reason is not None:
+            self._print(f"stopped after step {loop.step}: {loop.stop_reason}")
+
+    def close(self) -> None:
+        """Closes the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _images_per_second(self, loop: Loop, now: float) -> float:
+        """Returns the rate since the last update, of all devices together."""
+        start, step = self._rate_from
+        self._rate_from = (now, loop.step)
+        return (loop.step - step) * loop.batch_size / max(now - start, 1e-9)
+
+    def _print(self, line: str) -> None:
+        if not writes_files():
+            return
+        if self._bar is not None:
+            self._bar.write(line, file=self.file)
+        else:
+            print(line, file=self.file, flush=True)
+
+
+def _words(values: dict[str, Any]) -> str:
+    hidden = {"step", "epoch", "split", "seconds", "learning_rate", "time"}
+    return ", ".join(
+        f"{name.replace('_', ' ')} {format_metric(name, value)}"
+        for name, value in values.items()
+        if name not in hidden
+    )
+
+
+def format_metric(name: str, value: float) -> str:
+    """Returns a metric as people write it: shares in per cent, PSNR in dB."""
+    if name == "accuracy" or name.startswith("top_"):
+        return f"{100 * value:.2f} %"
+    if name == "psnr":
+        return f"{value:.2f} dB"
+    return f"{value:.4f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
