@@ -1,1 +1,79 @@
-"""Convolutional networks for JAX and Flax Linen."""
+"""Convolutional networks for JAX and Flax Linen: models, training, exact resume.
+
+Importing the package registers the models. Parts that need heavy libraries load these
+on first use.
+"""
+
+from jaxcnn import (
+    arithmetic,
+    augment,
+    data,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optim,
+    train,
+    tree,
+)
+from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.summary import Summary, summarize
+from jaxcnn.registry import create_model, list_models, model_kind, register_model
+from jaxcnn.run import Run, load_run
+from jaxcnn.train import (
+    Task,
+    TrainState,
+    classification,
+    evaluate,
+    fit,
+    init_state,
+    make_eval_step,
+    make_mesh,
+    make_predict_step,
+    make_train_step,
+    parallelize,
+    reconstruction,
+)
+from jaxcnn.tree import count_params
+from jaxcnn.version import __version__
+
+__all__ = [
+    "Checkpoints",
+    "PreprocessConfig",
+    "Run",
+    "Summary",
+    "Task",
+    "TrainState",
+    "__version__",
+    "arithmetic",
+    "augment",
+    "classification",
+    "count_params",
+    "create_model",
+    "data",
+    "evaluate",
+    "fit",
+    "init_state",
+    "layers",
+    "list_models",
+    "load_run",
+    "losses",
+    "make_eval_step",
+    "make_mesh",
+    "make_predict_step",
+    "make_preprocess",
+    "make_train_step",
+    "metrics",
+    "model_kind",
+    "models",
+    "ops",
+    "optim",
+    "parallelize",
+    "reconstruction",
+    "register_model",
+    "summarize",
+    "train",
+    "tree",
+]

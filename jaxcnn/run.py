@@ -194,3 +194,38 @@ def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run
         config=config,
         step=restored.step,
     )
+
+
+def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a picture file as a model of such images takes it.
+
+    The picture is made gray or RGB as the channels say, and resized (bilinear,
+    antialiased) where its size differs.
+
+    Args:
+        path: A file that Pillow reads: PNG, JPEG, WebP, ...
+        shape: `[height, width, channels]` with 1 or 3 channels.
+
+    Returns:
+        uint8 `[height, width, channels]`.
+
+    Raises:
+        ValueError: if the file is not a picture, or the channels are others.
+        OSError: if there is no such file.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if shape[-1] not in (1, 3):
+        raise ValueError(f"Pictures have 1 or 3 channels; the model takes {shape[-1]}.")
+    height, width, channels = shape
+    try:
+        with epath.Path(path).open("rb") as file, Image.open(file) as image:
+            image = image.convert("L" if channels == 1 else "RGB")
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image, np.uint8).reshape(shape)
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is not a picture that Pillow reads.") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture {path}.") from None
+    return pixels

@@ -1,1 +1,25 @@
+"""Experiments: a configuration, what is built from it, and its run."""
 
+from jaxcnn.experiment.build import Experiment, build
+from jaxcnn.experiment.config import (
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    OptimizerConfig,
+)
+from jaxcnn.experiment.main import describe, main, run
+from jaxcnn.experiment.training import Result, train
+
+__all__ = [
+    "DataConfig",
+    "Experiment",
+    "ExperimentConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "Result",
+    "build",
+    "describe",
+    "main",
+    "run",
+    "train",
+]

@@ -76,10 +76,12 @@ class OptimizerConfig:
     """The peak of the schedule."""
     schedule: str = "constant"
     """constant, cosine, linear, one_cycle or step."""
+    schedule_options: Arguments = dataclasses.field(default_factory=dict)
+    """The schedule's own, such as '{"final_factor": 0.1}'."""
     warmup_epochs: float = 0.0
     """Passes over the data in which the rate grows from 0."""
-    momentum: float = 0.9
-    """For momentum, nesterov and rmsprop."""
+    options: Arguments = dataclasses.field(default_factory=dict)
+    """The optimizer's own, such as '{"momentum": 0.5}'."""
     weight_decay: float = 0.0
     """On kernels only."""
     clip_norm: float | None = None
@@ -168,6 +170,11 @@ def validate(config: ExperimentConfig) -> None:
     for name, (value, good) in bounds.items():
         if not good:
             raise ValueError(f"{name} must be above 0, got {value}.")
+    if config.task == "reconstruction" and config.data.standardize:
+        raise ValueError(
+            "data.standardize is for classification: a reconstruction is compared with "
+            "pixels in [0, 1]. Give --data.no-standardize."
+        )
     if config.patience and not config.data.validation:
         raise ValueError("patience needs a validation part: set data.validation.")
     if config.data.noise and config.task != "reconstruction":

@@ -1,0 +1,272 @@
+"""The command line: `jaxcnn train | evaluate | predict | models | summary`."""
+
+import csv
+import dataclasses
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from jaxcnn.tree import nearest
+
+_USAGE = """usage: jaxcnn COMMAND ...
+
+  train [FILE.py]     train what flags or an experiment file describe, or go on with it
+  evaluate RUN        measure a trained model on a split of its data
+  predict RUN IMAGE   name what is on pictures
+  models              list the models
+  summary MODEL       show a model layer by layer
+
+`jaxcnn COMMAND --help` tells more."""
+
+
+def main() -> None:
+    """Runs the command that the arguments name."""
+    from jaxcnn.experiment.main import exit_cleanly
+
+    exit_cleanly(lambda: dispatch(sys.argv[1:]))
+
+
+def dispatch(args: list[str]) -> int:
+    """Runs a command and returns its exit code.
+
+    Raises:
+        ValueError: for an unknown command, flag or value.
+        OSError: for files that are missing or cannot be written.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0
+    if args[0] == "--version":
+        from jaxcnn.version import __version__
+
+        print(__version__)
+        return 0
+    name, rest = args[0], args[1:]
+    if name not in _COMMANDS:
+        raise ValueError(
+            f"Unknown command {name!r}.{nearest(name, _COMMANDS)} "
+            f"Commands: {', '.join(_COMMANDS)}."
+        )
+    return _COMMANDS[name](rest)
+
+
+def _train(args: list[str]) -> int:
+    from jaxcnn.experiment.config import ExperimentConfig
+    from jaxcnn.experiment.flags import parse_config
+    from jaxcnn.experiment.main import run
+
+    default = ExperimentConfig()
+    if args and args[0].endswith(".py"):
+        default, args = _config_of(Path(args[0])), args[1:]
+    text = "Trains what the flags describe; FILE.py before them gives the defaults."
+    return run(parse_config(default, args, prog="jaxcnn train", description=text))
+
+
+def _config_of(path: Path) -> Any:
+    """Returns what `get_config()` of an experiment file returns."""
+    if not path.exists():
+        raise ValueError(f"There is no experiment file {path}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"{path} has no function get_config().")
+    return module.get_config()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluate:
+    """Measures a trained model on a split of its data."""
+
+    run: tyro.conf.Positional[str]
+    """The run folder."""
+    split: str = "test"
+    """Which part: test, validation, train[:10%], ..."""
+    step: str | None = None
+    """best, latest or a step; by default best where the run chose one."""
+    data_dir: str | None = None
+    """Where the data are now, if not where they were."""
+    json: bool = False
+    """Print JSON."""
+
+
+def _evaluate(args: list[str]) -> int:
+    from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.experiment.measure import measure_run
+    from jaxcnn.train.hooks.progress import format_metric
+
+    flags = parse_flags(_Evaluate, args, prog="jaxcnn evaluate")
+    step, metrics = measure_run(
+        flags.run, flags.split, step=_step(flags.step), data_dir=flags.data_dir
+    )
+    if flags.json:
+        print(json.dumps({"split": flags.split, "step": step, **metrics}))
+    else:
+        words = [f"{name} {format_metric(name, v)}" for name, v in metrics.items()]
+        print(f"{flags.split}, step {step:,}: {', '.join(words)}")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Predict:
+    """Names what is on pictures, the most probable classes first."""
+
+    run: tyro.conf.Positional[str]
+    """The run folder."""
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Picture files."""
+    top: int = 3
+    """How many classes to name."""
+    step: str | None = None
+    """best, latest or a step; by default best where the run chose one."""
+    csv: bool = False
+    """Print CSV: file, rank, class, probability."""
+    json: bool = False
+    """Print JSON: one object a file."""
+
+
+def _predict(args: list[str]) -> int:
+    from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.run import load_run, read_image
+
+    flags = parse_flags(_Predict, args, prog="jaxcnn predict")
+    if flags.csv and flags.json:
+        raise ValueError("--csv and --json exclude each other.")
+    if flags.top < 1:
+        raise ValueError(f"--top must be 1 or more, got {flags.top}.")
+    if not flags.images:
+        raise ValueError("predict needs at least one picture file.")
+    run = load_run(flags.run, step=_step(flags.step))
+    if run.config.task != "classification":
+        raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
+    images = [read_image(path, run.config.image_shape) for path in flags.images]
+    probabilities = run.predict(np.stack(images))
+    rows = [_ranked(row, run.class_names, flags.top) for row in probabilities]
+    print(_formatted(flags, rows))
+    return 0
+
+
+def _ranked(row: np.ndarray, names: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+    order = np.argsort(-row, kind="stable")[:top]
+    return [(names[k], float(row[k])) for k in order]
+
+
+def _formatted(flags: _Predict, rows: list[list[tuple[str, float]]]) -> str:
+    pairs = list(zip(flags.images, rows, strict=True))
+    if flags.json:
+        return "\n".join(
+            json.dumps(
+                {"file": f, "top": [{"class": n, "probability": p} for n, p in row]}
+            )
+            for f, row in pairs
+        )
+    if flags.csv:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "rank", "class", "probability"])
+        for path, row in pairs:
+            for rank, (name, probability) in enumerate(row, 1):
+                writer.writerow([path, rank, name, f"{probability:.6f}"])
+        return text.getvalue().rstrip("\n")
+    return "\n".join(
+        f"{path}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in row)
+        for path, row in pairs
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Models:
+    """Lists the registered models."""
+
+    pattern: tyro.conf.Positional[str] = "*"
+    """A shell pattern, such as 'resnet*'."""
+    kind: str | None = None
+    """Only models of this kind, such as autoencoder."""
+
+
+def _models(args: list[str]) -> int:
+    import jaxcnn
+    from jaxcnn.experiment.flags import parse_flags
+
+    flags = parse_flags(_Models, args, prog="jaxcnn models")
+    names = jaxcnn.list_models(flags.pattern, kind=flags.kind)
+    if not names:
+        near = nearest(flags.pattern, jaxcnn.list_models())
+        raise ValueError(f"No model is named {flags.pattern!r}.{near}")
+    width = max(len(name) for name in names)
+    for name in names:
+        print(f"{name:<{width}}  {jaxcnn.model_kind(name)}")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """Shows a model layer by layer: shapes, parameters, multiply-adds."""
+
+    model: tyro.conf.Positional[str]
+    """A registered name, or a run folder."""
+    size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = ()
+    """Height and width, or one number for both; by default the model's usual."""
+    channels: int | None = None
+    """Channels of the images."""
+    classes: int | None = None
+    """Number of classes; the model's own default if not given."""
+    depth: int | None = None
+    """Show modules down to this depth only."""
+    json: bool = False
+    """Print JSON."""
+
+
+def _summary(args: list[str]) -> int:
+    import jaxcnn
+    from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.run import RunConfig
+
+    flags = parse_flags(_Summary, args, prog="jaxcnn summary")
+    if Path(flags.model).is_dir():
+        config = RunConfig.load(flags.model)
+        model, shape = config.build_model(), config.image_shape
+    else:
+        options = {} if flags.classes is None else {"num_classes": flags.classes}
+        model = jaxcnn.create_model(flags.model, **options)
+        shape = _usual_shape(flags.model, model)
+    if len(flags.size) > 2:
+        raise ValueError(f"--size takes one or two numbers, got {flags.size}.")
+    size = flags.size * 2 if len(flags.size) == 1 else flags.size or shape[:2]
+    shape = (*size, flags.channels or shape[-1])
+    summary = jaxcnn.summarize(model, (1, *shape), depth=flags.depth)
+    print(json.dumps(summary.to_json()) if flags.json else summary)
+    return 0
+
+
+def _usual_shape(name: str, model: Any) -> tuple[int, int, int]:
+    """Returns the image shape that a family was made for."""
+    if hasattr(model, "image_shape"):
+        return tuple(model.image_shape)
+    if name.endswith("_cifar"):
+        return (32, 32, 3)
+    return (224, 224, 3) if name.startswith("resnet") else (28, 28, 1)
+
+
+def _step(text: str | None) -> str | int | None:
+    if text is None or text in ("best", "latest"):
+        return text
+    if not text.isdecimal():
+        raise ValueError(f"--step is best, latest or a number, got {text!r}.")
+    return int(text)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "models": _models,
+    "summary": _summary,
+}

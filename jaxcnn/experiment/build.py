@@ -1,0 +1,228 @@
+"""From a configuration to the parts of a training run: the module that knows all."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxcnn.augment import compose, gaussian_noise, make_augment
+from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
+from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.optim import make_optimizer, make_schedule
+from jaxcnn.registry import create_model, model_kind
+from jaxcnn.run import RunConfig
+from jaxcnn.train import (
+    ParallelStep,
+    Task,
+    TrainState,
+    classification,
+    init_state,
+    make_eval_step,
+    make_mesh,
+    make_train_step,
+    parallelize,
+    reconstruction,
+)
+
+_AXIS = "batch"
+_KINDS = {"classification": "classifier", "reconstruction": "autoencoder"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All parts of a training run, ready to be put together or replaced.
+
+    Attributes:
+        config: What it was built from.
+        model: The Linen module.
+        tx: The optimizer.
+        schedule: The learning rate of every step.
+        task: Loss and metrics.
+        train: The training batches.
+        validation: The evaluation batches of the validation part, or None.
+        test: The evaluation batches of the test part, or None.
+        num_steps: Updates in all.
+        step: The compiled train step.
+        eval_step: The compiled evaluation step.
+        run_config: What the run folder will say of itself.
+    """
+
+    config: ExperimentConfig
+    model: nn.Module
+    tx: optax.GradientTransformation
+    schedule: Callable[[int], Any]
+    task: Task
+    train: TrainData
+    validation: EvalData | None
+    test: EvalData | None
+    num_steps: int
+    step: ParallelStep
+    eval_step: ParallelStep
+    run_config: RunConfig
+
+    def init_state(self) -> TrainState:
+        """Returns the state before the first step, a function of the seed."""
+        shape = (1, *self.train.source.image_shape)
+        images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return init_state(self.model, self.tx, jax.random.key(self.config.seed), images)
+
+
+def build(config: ExperimentConfig) -> Experiment:
+    """Returns the parts of the run that a configuration describes.
+
+    Raises:
+        ValueError: for a name or a number that is not allowed, or data that do not fit.
+        OSError: if the data are not there.
+    """
+    validate(config)
+    task = make_task(config)
+    data = config.data
+    devices = 1 if config.parallel == "jit" else jax.device_count()
+    source = _source(config, data.split)
+    if data.batch_size % devices:
+        raise ValueError(
+            f"data.batch_size is {data.batch_size}, which {devices} devices cannot "
+            "share evenly."
+        )
+    train = TrainData(source, data.batch_size, config.seed)
+    validation = _source(config, "validation") if data.validation else None
+    test = _source(config, data.test_split) if data.test_split else None
+    eval_size = -(-data.eval_batch_size // devices) * devices
+    run_config = _run_config(config, source)
+    model = _model(run_config, config)
+    per_epoch = train.steps_per_epoch
+    num_steps = config.steps or max(round(config.epochs * per_epoch), 1)
+    schedule = _schedule(config, num_steps, per_epoch)
+    tx = make_optimizer(
+        config.optimizer.name,
+        schedule,
+        weight_decay=config.optimizer.weight_decay,
+        clip_norm=config.optimizer.clip_norm,
+        **config.optimizer.options,
+    )
+    axis_name = _AXIS if config.parallel == "pmap" else None
+    preprocess = make_preprocess(run_config.preprocess)
+    step = make_train_step(
+        model,
+        tx,
+        task,
+        preprocess=preprocess,
+        augment=_augment(config),
+        axis_name=axis_name,
+    )
+    eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
+    how = make_mesh() if config.parallel == "mesh" else config.parallel
+    return Experiment(
+        config=config,
+        model=model,
+        tx=tx,
+        schedule=schedule,
+        task=task,
+        train=train,
+        validation=_evaluation(config, validation, eval_size),
+        test=_evaluation(config, test, eval_size),
+        num_steps=num_steps,
+        step=parallelize(step, how),
+        eval_step=parallelize(eval_step, how),
+        run_config=run_config,
+    )
+
+
+def _source(config: ExperimentConfig, split: str) -> Source:
+    data = config.data
+    # Set apart by one seed for all runs, so that seeds are compared on the same examples.
+    source = load_source(
+        data.name, split, data_dir=data.data_dir, validation=data.validation
+    )
+    if config.task == "classification" and source.labels is None:
+        raise ValueError(f"{data.name!r} has no labels to classify by.")
+    return source
+
+
+def _evaluation(
+    config: ExperimentConfig, source: Source | None, batch_size: int
+) -> EvalData | None:
+    if source is None:
+        return None
+    if config.data.noise:
+        source = noisy(source, config.data.noise)
+    return EvalData(source, batch_size)
+
+
+def make_task(config: ExperimentConfig) -> Task:
+    """Returns the task that a configuration names."""
+    if config.task == "reconstruction":
+        return reconstruction()
+    return classification(label_smoothing=config.label_smoothing)
+
+
+def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
+    name = config.model.name
+    kind, wanted = model_kind(name), _KINDS[config.task]
+    if kind in _KINDS.values() and kind != wanted:
+        raise ValueError(
+            f"The task {config.task!r} needs a {wanted}; {name!r} is a {kind}."
+        )
+    arguments = dict(config.model.args)
+    preprocess = None
+    if config.task == "classification":
+        arguments.setdefault("num_classes", source.num_classes)
+        if arguments["num_classes"] < source.num_classes:
+            raise ValueError(
+                f"num_classes is {arguments['num_classes']}, but "
+                f"{config.data.name!r} has {source.num_classes} classes."
+            )
+        if config.data.standardize:
+            preprocess = PreprocessConfig(*source.channel_stats())
+    elif hasattr(create_model(name, **arguments), "image_shape"):
+        arguments.setdefault("image_shape", list(source.image_shape))
+    if config.bfloat16:
+        arguments["dtype"] = "bfloat16"
+    classifies = config.task == "classification"
+    return RunConfig(
+        model=name,
+        model_args=arguments,
+        task=config.task,
+        image_shape=source.image_shape,
+        class_names=source.class_names if classifies else (),
+        preprocess=preprocess,
+        best=(("accuracy" if classifies else "loss") if config.data.validation else None),
+        mode="max" if classifies else "min",
+        data={
+            "name": config.data.name,
+            "split": source.split,
+            "examples": len(source),
+            "fingerprint": source.fingerprint(),
+        },
+        experiment=config.to_json(),
+    )
+
+
+def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
+    model = run_config.build_model()
+    if config.parallel == "pmap" and hasattr(model, "axis_name"):
+        model = model.clone(axis_name=_AXIS)
+    return model
+
+
+def _schedule(config: ExperimentConfig, num_steps: int, per_epoch: int) -> Any:
+    optimizer = config.optimizer
+    return make_schedule(
+        optimizer.schedule,
+        optimizer.learning_rate,
+        num_steps,
+        warmup_steps=round(optimizer.warmup_epochs * per_epoch),
+        **optimizer.schedule_options,
+    )
+
+
+def _augment(config: ExperimentConfig) -> Any:
+    augments = [make_augment(spec) for spec in config.data.augment]
+    if config.data.noise:
+        augments.append(gaussian_noise(config.data.noise))
+    return compose(*augments) if augments else None

@@ -1,0 +1,58 @@
+"""Measures the model of a run folder on a split of its data."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+
+from jaxcnn.data import EvalData, load_source, noisy
+from jaxcnn.data.preprocess import make_preprocess
+from jaxcnn.experiment.build import make_task
+from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.run import load_run
+from jaxcnn.train import TrainState, evaluate, make_eval_step, parallelize
+
+
+def measure_run(
+    directory: epath.PathLike,
+    split: str = "test",
+    *,
+    step: str | int | None = None,
+    data_dir: str | None = None,
+) -> tuple[int, dict[str, float]]:
+    """Returns the step that was measured and its metrics, each example counted once.
+
+    Args:
+        directory: The run folder.
+        split: A part of the run's data; `"validation"` is the part that it set aside.
+        step: As for `load_run`.
+        data_dir: Where the data are now, if not where they were in training.
+
+    Raises:
+        ValueError: if the folder is not a run folder, or there is no such split.
+        OSError: if the data are missing.
+    """
+    run = load_run(directory, step=step)
+    config = ExperimentConfig.from_json(run.config.experiment)
+    data = config.data
+    if data_dir is not None:
+        data = dataclasses.replace(data, data_dir=data_dir)
+    source = load_source(
+        data.name, split, data_dir=data.data_dir, validation=data.validation
+    )
+    if data.noise:
+        source = noisy(source, data.noise)
+    preprocess = make_preprocess(run.config.preprocess)
+    step_fn = make_eval_step(run.model, make_task(config), preprocess=preprocess)
+    variables = dict(run.variables)
+    state = TrainState(
+        step=jnp.asarray(run.step, jnp.int32),
+        params=variables.pop("params"),
+        model_state=variables,
+        opt_state=(),
+        rng=jax.random.key(0),
+        extras={},
+    )
+    batches = EvalData(source, data.eval_batch_size)
+    return run.step, evaluate(parallelize(step_fn), state, batches)

@@ -1,0 +1,235 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+import tests.train.nets as nets
+from jaxcnn.metrics import Mean
+from jaxcnn.train import (
+    Task,
+    classification,
+    init_state,
+    make_eval_step,
+    make_train_step,
+    reconstruction,
+)
+
+SQUARES = Task(
+    loss=lambda outputs, batch: (outputs[:, 0] - batch["label"]) ** 2,
+    metrics=lambda outputs, batch: {},
+)
+
+
+def linear_state(tx, weights):
+    state = init_state(
+        nets.Linear(), tx, jax.random.key(0), jnp.zeros((1, len(weights), 1, 1))
+    )
+    kernel = jnp.asarray(weights, jnp.float32)[:, None]
+    return state.replace(params={"head": {"kernel": kernel}})
+
+
+def linear_batch(rows, labels, **more):
+    images = jnp.asarray(rows, jnp.float32).reshape(len(rows), -1, 1, 1)
+    return {"image": images, "label": jnp.asarray(labels, jnp.float32), **more}
+
+
+def test_one_step_of_gradient_descent_by_hand():
+    tx = optax.sgd(0.1)
+    state = linear_state(tx, [1.0, 2.0])
+    batch = linear_batch([[1.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
+    state, metrics = make_train_step(nets.Linear(), tx, SQUARES)(state, batch)
+    # Outputs 1 and 3, errors 1 and 2: loss (1 + 4) / 2, gradient the mean of
+    # 2 * 1 * [1, 0] and 2 * 2 * [1, 1], that is [3, 2].
+    assert metrics["loss"].compute() == pytest.approx(2.5)
+    np.testing.assert_allclose(
+        state.params["head"]["kernel"][:, 0], [1 - 0.3, 2 - 0.2], rtol=1e-6
+    )
+    assert state.step == 1
+
+
+def test_masked_rows_change_nothing():
+    tx = optax.sgd(0.1)
+    step = make_train_step(nets.Linear(), tx, SQUARES)
+    rows, labels = [[1.0, 0.0], [1.0, 1.0]], [0.0, 1.0]
+    plain, _ = step(linear_state(tx, [1.0, 2.0]), linear_batch(rows, labels))
+    padded = linear_batch(
+        [*rows, [9.0, 9.0]], [*labels, 5.0], mask=jnp.array([1.0, 1.0, 0.0])
+    )
+    masked, metrics = step(linear_state(tx, [1.0, 2.0]), padded)
+    nets.assert_same(plain, masked)
+    assert metrics["loss"].count == 2
+
+
+def test_the_penalty_is_added_and_logged_apart():
+    tx = optax.sgd(0.1)
+    step = make_train_step(
+        nets.Linear(),
+        tx,
+        SQUARES,
+        penalty=lambda params: 0.5 * jnp.sum(params["head"]["kernel"] ** 2),
+    )
+    batch = linear_batch([[1.0, 0.0]], [1.0])  # no error: the penalty alone acts
+    state, metrics = step(linear_state(tx, [1.0, 2.0]), batch)
+    assert metrics["loss"].compute() == 0
+    assert metrics["penalty"].compute() == pytest.approx(2.5)
+    np.testing.assert_allclose(state.params["head"]["kernel"][:, 0], [0.9, 1.8])
+
+
+@pytest.mark.parametrize(("label", "finite"), [(1.0, 1.0), (np.nan, 0.0), (1e30, 0.0)])
+def test_the_finite_flag(label, finite):
+    tx = optax.sgd(0.1)
+    step = make_train_step(nets.Linear(), tx, SQUARES)
+    _, metrics = step(linear_state(tx, [1.0]), linear_batch([[1.0]], [label]))
+    assert metrics["finite"].compute() == finite
+
+
+def test_integers_are_scaled_before_the_augmentation_and_floats_pass():
+    seen = {}
+
+    def augment(key, batch):
+        seen.update(batch)
+        return {**batch, "image": batch["image"] + 1}
+
+    def preprocess(images):
+        seen["preprocessed"] = images
+        return images
+
+    tx = optax.sgd(0.1)
+    step = make_train_step(
+        nets.Linear(), tx, SQUARES, augment=augment, preprocess=preprocess
+    )
+    images = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
+    step(linear_state(tx, [1.0]), {"image": images, "label": np.zeros(3, np.float32)})
+    np.testing.assert_allclose(seen["image"].ravel(), [0, 0.2, 1], rtol=1e-6)
+    np.testing.assert_allclose(seen["preprocessed"].ravel(), [1, 1.2, 2], rtol=1e-6)
+    np.testing.assert_array_equal(seen["position"], [0, 1, 2])
+    np.testing.assert_array_equal(seen["mask"], [1, 1, 1])
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+    model, tx = nets.ConvNet(dropout=0.5), optax.sgd(0.0)
+    step = jax.jit(make_train_step(model, tx, classification()))
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    other = init_state(model, tx, jax.random.key(1), nets.EXAMPLE)
+    batch = nets.batch_of(0)
+    later = state.replace(step=state.step + 1)
+    losses = [float(step(s, batch)[1]["loss"].total) for s in (state, state, later)]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+    seeded = other.replace(params=state.params, model_state=state.model_state)
+    assert float(step(seeded, batch)[1]["loss"].total) != losses[0]
+
+
+def test_evaluation_changes_nothing_and_counts_each_example_once():
+    model, tx = nets.ConvNet(dropout=0.5), optax.sgd(0.1)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    step = jax.jit(make_eval_step(model, classification(top_k=2)))
+    batch = nets.batch_of(0, 10)
+    whole = step(state, batch)
+    assert set(whole) == {"loss", "accuracy", "top_2"}
+    padded = {k: np.concatenate([v, v[:6]]) for k, v in batch.items()}
+    padded["mask"] = np.repeat([1.0, 0.0], [10, 6]).astype(np.float32)
+    masked = step(state, padded)
+    for name in whole:
+        assert masked[name].count == 10
+        np.testing.assert_allclose(masked[name].total, whole[name].total, rtol=1e-6)
+
+
+class Odd(nn.Module):
+    """Two inputs, two outputs, a collection of its own, a random stream of its own."""
+
+    @nn.compact
+    def __call__(self, image, extra, *, train=False):
+        calls = self.variable("counters", "calls", lambda: jnp.zeros((), jnp.int32))
+        if train:
+            calls.value += 1
+            image = image + jax.random.normal(self.make_rng("noise"), image.shape)
+        x = jnp.concatenate([image.reshape(len(image), -1), extra], axis=-1)
+        return {"class": nn.Dense(3, name="a")(x), "sum": nn.Dense(1, name="b")(x)}
+
+
+def test_a_module_of_several_inputs_outputs_and_collections_trains():
+    def loss(outputs, batch):
+        one = optax.softmax_cross_entropy_with_integer_labels(
+            outputs["class"], batch["label"]
+        )
+        return one + (outputs["sum"][:, 0] - batch["extra"].sum(-1)) ** 2
+
+    task = Task(
+        loss=loss,
+        metrics=lambda outputs, batch: {
+            "sum": Mean.of(outputs["sum"][:, 0], batch["mask"])
+        },
+        inputs=lambda batch: (batch["image"], batch["extra"]),
+    )
+    model, tx = Odd(), optax.adam(0.01)
+    examples = (nets.EXAMPLE, jnp.zeros((1, 2)))
+    state = init_state(model, tx, jax.random.key(0), examples)
+    assert set(state.model_state) == {"counters"}
+    step = jax.jit(make_train_step(model, tx, task))
+    batch = {**nets.batch_of(0), "extra": np.ones((16, 2), np.float32)}
+    losses = []
+    for _ in range(30):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"].compute()))
+    assert losses[-1] < losses[0] / 2
+    assert state.model_state["counters"]["calls"] == 30
+
+
+def test_reconstruction_aims_at_the_target_where_there_is_one():
+    task = reconstruction()
+    images = jnp.zeros((2, 4, 4, 1))
+    batch = {"image": images, "mask": jnp.ones(2)}
+    outputs = images + 0.1
+    np.testing.assert_allclose(task.loss(outputs, batch), 0.01, rtol=1e-5)
+    # 10 log10(1 / 0.01) dB
+    assert task.metrics(outputs, batch)["psnr"].compute() == pytest.approx(20, abs=1e-3)
+    np.testing.assert_allclose(
+        task.loss(outputs, {**batch, "target": outputs}), 0, atol=1e-7
+    )
+
+
+class NoTrain(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m: make_train_step(m, optax.sgd(0.1), SQUARES),
+        lambda m: make_eval_step(m, SQUARES),
+        lambda m: init_state(m, optax.sgd(0.1), jax.random.key(0), nets.EXAMPLE),
+    ],
+)
+def test_a_module_without_train_is_refused(make):
+    with pytest.raises(ValueError, match=r"NoTrain.__call__ has no argument 'train'"):
+        make(NoTrain())
+
+
+def test_a_loss_that_is_not_per_example_is_refused():
+    task = Task(lambda outputs, batch: jnp.mean(outputs), lambda outputs, batch: {})
+    tx = optax.sgd(0.1)
+    step = make_train_step(nets.Linear(), tx, task)
+    with pytest.raises(ValueError, match=r"one value per example, \[1\], got \[\]"):
+        step(linear_state(tx, [1.0]), linear_batch([[1.0]], [1.0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"top_k": 0}, "top_k must be 1 or more, got 0"),
+    ],
+)
+def test_bad_options_of_classification(options, message):
+    with pytest.raises(ValueError, match=message):
+        classification(**options)
+
+
+def test_an_untyped_key_is_refused():
+    with pytest.raises(ValueError, match="key must be a typed key"):
+        init_state(nets.Linear(), optax.sgd(0.1), jax.random.PRNGKey(0), nets.EXAMPLE)
