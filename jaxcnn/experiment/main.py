@@ -17,6 +17,7 @@ def main(
     *,
     recipes: Sequence[str] = (),
     description: str | None = None,
+    after: Callable[[str], None] | None = None,
 ) -> NoReturn:
     """Trains what an experiment file describes, changed by the command line's flags.
 
@@ -25,13 +26,18 @@ def main(
         recipes: Names that may stand first on the command line; the first is the
             default.
         description: Shown by `--help`; the file's docstring.
+        after: Called with the run folder when the run is complete.
     """
     args = sys.argv[1:]
     prog = f"python {sys.argv[0]}"
 
     def command() -> int:
         if not recipes:
-            return run(parse_config(get_config(), args, prog=prog, description=description))
+            config = get_config()
+            return run(
+                parse_config(config, args, prog=prog, description=description or ""),
+                after=after,
+            )
         recipe, rest = recipes[0], args
         if args and not args[0].startswith("-"):
             recipe, rest = args[0], args[1:]
@@ -39,17 +45,20 @@ def main(
             raise ValueError(f"The recipes are {', '.join(recipes)}; got {recipe!r}.")
         config = get_config(recipe)
         text = f"Recipes, given first: {', '.join(recipes)}.\n\n{description or ''}"
-        return run(
-            parse_config(config, rest, prog=f"{prog} {recipe}", description=text)
-        )
+        config = parse_config(config, rest, prog=f"{prog} {recipe}", description=text)
+        return run(config, after=after)
 
     exit_cleanly(command)
 
 
-def run(config: ExperimentConfig) -> int:
+def run(
+    config: ExperimentConfig, *, after: Callable[[str], None] | None = None
+) -> int:
     """Trains, prints how it ended, and returns the exit code."""
     result = train(config)
     print(describe(result))
+    if after is not None and result.complete:
+        after(result.directory)
     return _SIGNAL_CODES.get(result.stop_reason or "", 0)
 
 
