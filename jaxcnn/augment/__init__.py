@@ -1,0 +1,26 @@
+"""Augmentation: pure functions of (key, batch) that run inside the compiled step."""
+
+from jaxcnn.augment.batch import Augment, example_keys
+from jaxcnn.augment.compose import compose, list_augments, make_augment
+from jaxcnn.augment.geometry import (
+    affine,
+    pad_crop,
+    random_affine,
+    random_flip,
+    random_shift,
+)
+from jaxcnn.augment.noise import gaussian_noise
+
+__all__ = [
+    "Augment",
+    "affine",
+    "compose",
+    "example_keys",
+    "gaussian_noise",
+    "list_augments",
+    "make_augment",
+    "pad_crop",
+    "random_affine",
+    "random_flip",
+    "random_shift",
+]

@@ -1,0 +1,83 @@
+"""Several augmentations as one, and augmentations by name."""
+
+import ast
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+
+from jaxcnn.augment.batch import Augment
+from jaxcnn.augment.geometry import pad_crop, random_affine, random_flip, random_shift
+from jaxcnn.augment.noise import gaussian_noise
+from jaxcnn.named import call_named
+
+_AUGMENTS = MappingProxyType(
+    {
+        "gaussian_noise": gaussian_noise,
+        "pad_crop": pad_crop,
+        "random_affine": random_affine,
+        "random_flip": random_flip,
+        "random_shift": random_shift,
+    }
+)
+
+
+def compose(*augments: Augment) -> Augment:
+    """Returns an augmentation that applies `augments` in order, each with its own key.
+
+    Of none at all it returns the batch as it is. Noise belongs last: what comes before
+    it changes the clean target as well.
+    """
+
+    def augment(key, batch):
+        batch = dict(batch)
+        for index, function in enumerate(augments):
+            batch = function(jax.random.fold_in(key, index), batch)
+        return batch
+
+    return augment
+
+
+def make_augment(specs: str | Sequence[str]) -> Augment:
+    """Returns the augmentations that a config names, as one.
+
+    Args:
+        specs: Names as `list_augments` gives them, with arguments if any:
+            `"random_flip"`, `"pad_crop(padding=2)"`.
+
+    Raises:
+        ValueError: if a spec cannot be read, or a name, argument or value is wrong.
+
+    Example:
+        >>> augment = make_augment(["random_flip", "pad_crop(padding=4)"])
+    """
+    specs = [specs] if isinstance(specs, str) else specs
+    return compose(*(_build(*_parse(spec)) for spec in specs))
+
+
+def list_augments() -> list[str]:
+    """Returns the names that `make_augment` knows."""
+    return sorted(_AUGMENTS)
+
+
+def _build(name: str, options: dict[str, Any]) -> Augment:
+    return call_named("augmentation", _AUGMENTS, name, **options)
+
+
+def _parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """Returns the name and arguments in `"name"` or `"name(argument=value)"`."""
+    try:
+        node = ast.parse(spec.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            options = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
+            if not node.args and None not in options:
+                return node.func.id, options
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(
+        f"Augmentation {spec!r} cannot be read: write a name, with arguments by name "
+        "where it takes any, such as 'random_flip' or 'pad_crop(padding=4)'."
+    )
