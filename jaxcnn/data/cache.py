@@ -58,7 +58,7 @@ def load_or_make(name: str, key: Any, make: Callable[[], Arrays]) -> Arrays:
 def _read(path: Path) -> Arrays | None:
     """Returns the arrays of a file, None if it is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     # The archive checks its contents' sums: a flipped byte ends here too.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from etils import epath
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_TAR_END = bytes(1024)  # two empty blocks, as POSIX has it
 
 
 def as_path(path: epath.PathLike) -> epath.Path:
@@ -55,8 +56,12 @@ def list_files(path: epath.PathLike) -> Mapping[str, Callable[[], bytes]]:
 
 
 def _list_archive(path: epath.Path) -> Mapping[str, Callable[[], bytes]]:
+    content = read_bytes(path)
     try:
-        with tarfile.open(fileobj=io.BytesIO(read_bytes(path)), mode="r:") as archive:
+        # An archive cut between two files reads well, but lacks this mark.
+        if not content.endswith(_TAR_END):
+            raise EOFError("it has no end")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             contents = {
                 member.name.rsplit("/", 1)[-1].removesuffix(".gz"): _gunzip(
                     archive.extractfile(member).read(), f"{path}:{member.name}"
@@ -65,5 +70,5 @@ def _list_archive(path: epath.Path) -> Mapping[str, Callable[[], bytes]]:
                 if member.isfile()
             }
     except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"'{path}' is damaged: bad tar archive ({error})") from error
+        raise ValueError(f"'{path}' is damaged or no tar archive ({error})") from error
     return {name: lambda data=data: data for name, data in contents.items()}

@@ -198,6 +198,8 @@ class Source:
             split: What to call the part; this source's split if None.
         """
         index = indices if isinstance(indices, slice) else np.asarray(indices)
+        if not isinstance(index, slice) and index.size == 0:
+            index = slice(0)  # an empty list alone would be an array of floats
         return dataclasses.replace(
             self,
             images=self.images[index],
