@@ -1,0 +1,23 @@
+"""Data: sources in memory, splits, batches that depend on (seed, k) alone."""
+
+from jaxcnn.data.arrays import from_arrays
+from jaxcnn.data.cache import cache_folder
+from jaxcnn.data.loading import load, load_source
+from jaxcnn.data.noise import noisy
+from jaxcnn.data.pipeline import EvalData, TrainData
+from jaxcnn.data.prefetch import prefetch
+from jaxcnn.data.source import Source
+from jaxcnn.data.splits import carve_validation
+
+__all__ = [
+    "EvalData",
+    "Source",
+    "TrainData",
+    "cache_folder",
+    "carve_validation",
+    "from_arrays",
+    "load",
+    "load_source",
+    "noisy",
+    "prefetch",
+]
