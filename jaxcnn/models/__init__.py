@@ -1,0 +1,1 @@
+"""One family a file; importing this package registers the models by name."""
