@@ -1,0 +1,184 @@
+"""The courses' CNN: convolutions and pooling repeated, then dense layers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.layers.activation import Activation, make_activation
+from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
+from jaxcnn.layers.conv import Padding, conv_padding
+from jaxcnn.layers.initializers import Initializer, make_initializer
+from jaxcnn.layers.norm import NORMS, make_norm
+from jaxcnn.ops import avg_pool, max_pool
+from jaxcnn.registry import register_model
+from jaxcnn.typing import Array, Dtype
+
+_POOLS: dict[str, Callable[[Array], Array]] = {
+    "max": lambda x: max_pool(x, 2),
+    "average": lambda x: avg_pool(x, 2),
+    "stride": lambda x: x,  # the stage's last convolution has stride 2
+}
+
+
+class Cnn(nn.Module):
+    """Stages of convolution, norm, activation and pooling, then dense layers.
+
+    Each stage halves the image. Its convolutions are named `stage1_conv1`,
+    `stage1_conv2`, ..., its norms `stage1_norm1`, ...; the dense layers `hidden1`, ...
+    and `head`.
+
+    Attributes:
+        features: Channels of each stage.
+        convs_per_stage: Convolutions in each stage: one number, or one a stage.
+        kernel_size: Side of every kernel: one number, or one a stage.
+        norm: `None`, `"batch"`, `"layer"`, `"group"` or `"instance"`, after every
+            convolution, which then has no bias.
+        norm_position: `"before"` or `"after"` the activation.
+        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function.
+        pool: How a stage halves the image: `"max"` or `"average"` over 2x2, or
+            `"stride"`, stride 2 in its last convolution.
+        dropout: Share of values dropped before each dense layer, in training.
+        hidden: Units of each dense layer before the head.
+        padding: `"same"`, `"valid"`, or a number for every side.
+        kernel_init: A name of `jaxcnn.layers.INITIALIZERS`, or an initialiser.
+        num_classes: Logits out; 0 returns the features that the head would get.
+        dtype: Computation type; parameters and logits stay float32.
+        axis_name: Mapped axis that shares batch statistics (`pmap`, `shard_map`).
+    """
+
+    features: Sequence[int] = (32, 64)
+    convs_per_stage: int | Sequence[int] = 1
+    kernel_size: int | Sequence[int] = 3
+    norm: str | None = None
+    norm_position: str = "before"
+    activation: str | Activation = "relu"
+    pool: str = "max"
+    dropout: float = 0.0
+    hidden: Sequence[int] = ()
+    padding: Padding = "same"
+    kernel_init: str | Initializer = "lecun_normal"
+    num_classes: int = 10
+    dtype: Dtype | None = None
+    axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, (None, *NORMS))
+        check_choice("norm_position", self.norm_position, ("before", "after"))
+        check_choice("pool", self.pool, _POOLS)
+        check_number("dropout", self.dropout, 0, below=1, whole=False)
+        check_number("num_classes", self.num_classes, 0)
+        for name in ("features", "hidden"):
+            check_numbers(name, getattr(self, name), 1)
+        for name in ("convs_per_stage", "kernel_size"):
+            check_numbers(name, self._each_stage(name), 1)
+        make_activation(self.activation)
+        make_initializer(self.kernel_init)
+        conv_padding(self.padding, (1,))
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        """Returns logits `[batch, num_classes]`, float32."""
+        check_images(images, "Cnn", self._min_size())
+        x = images
+        for stage in range(len(self.features)):
+            x = self._stage(x, stage, train)
+        x = x.reshape(x.shape[0], -1)
+        kernel_init = make_initializer(self.kernel_init)
+        for number, units in enumerate(self.hidden, 1):
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            dense = nn.Dense(
+                units, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{number}"
+            )
+            x = make_activation(self.activation)(dense(x))
+        x = nn.Dropout(self.dropout, deterministic=not train)(x).astype(jnp.float32)
+        if not self.num_classes:
+            return x
+        return nn.Dense(self.num_classes, kernel_init=kernel_init, name="head")(x)
+
+    def _stage(self, x: Array, stage: int, train: bool) -> Array:
+        convs = self._each_stage("convs_per_stage")[stage]
+        for number in range(1, convs + 1):
+            last = number == convs
+            stride = 2 if last and self.pool == "stride" else 1
+            x = self._conv(x, stage, number, stride, train)
+        return _POOLS[self.pool](x)
+
+    def _conv(
+        self, x: Array, stage: int, number: int, stride: int, train: bool
+    ) -> Array:
+        """Returns convolution, norm and activation in the order that was chosen."""
+        features = self.features[stage]
+        kernel_size = (self._each_stage("kernel_size")[stage],) * 2
+        x = nn.Conv(
+            features,
+            kernel_size,
+            strides=(stride, stride),
+            padding=conv_padding(self.padding, kernel_size),
+            use_bias=self.norm is None,
+            kernel_init=make_initializer(self.kernel_init),
+            dtype=self.dtype,
+            name=f"stage{stage + 1}_conv{number}",
+        )(x)
+        activation = make_activation(self.activation)
+        if self.norm is None:
+            return activation(x)
+        norm = make_norm(
+            self.norm,
+            features,
+            train=train,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            name=f"stage{stage + 1}_norm{number}",
+        )
+        before = self.norm_position == "before"
+        return activation(norm(x)) if before else norm(activation(x))
+
+    def _each_stage(self, name: str) -> tuple[int, ...]:
+        """Returns an attribute's value for each stage."""
+        value = getattr(self, name)
+        if isinstance(value, int):
+            return (value,) * len(self.features)
+        if len(value) != len(self.features):
+            raise ValueError(
+                f"{name} must be one number or one for each of the "
+                f"{len(self.features)} stages, got {value!r}."
+            )
+        return tuple(value)
+
+    def _min_size(self) -> int:
+        """Returns the smallest side that leaves a position, found from the end."""
+        size = 1
+        stages = zip(
+            self._each_stage("convs_per_stage"),
+            self._each_stage("kernel_size"),
+            strict=True,
+        )
+        for convs, kernel in reversed(list(stages)):
+            shrink = kernel - 1 - sum(conv_padding(self.padding, (kernel,))[0])
+            if self.pool == "stride":
+                size = 2 * (size - 1) + 1 + shrink
+                convs -= 1
+            else:
+                size *= 2
+            size = max(1, size + convs * shrink)
+        return size
+
+
+@register_model
+def cnn(**kwargs: Any) -> Cnn:
+    """The courses' CNN with every choice open; see `Cnn`.
+
+    As it stands: 3x3 convolutions with 32 and 64 channels, ReLU, 2x2 max pools, one
+    dense layer. 50,186 parameters and 3.87 MMACs at 28x28x1. Kernels start as LeCun
+    normal, Flax's default, biases as zeros; `kernel_init="torch"` draws as PyTorch
+    does.
+
+    References:
+        The pattern is LeCun et al., "Gradient-Based Learning Applied to Document
+        Recognition", Proc. IEEE 86(11), 1998, section II,
+        http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
+    """
+    return Cnn(**kwargs)

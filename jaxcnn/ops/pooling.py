@@ -1,0 +1,166 @@
+"""Pooling over the spatial axes of `[batch, *spatial, channels]`."""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.typing import Array
+
+Size = int | Sequence[int]
+Padding = str | int | Sequence[tuple[int, int]]
+
+# The windows are unrolled: beyond this many positions compilation costs more than it
+# saves.
+_MOST_UNROLLED = 16
+
+
+def max_pool(
+    x: Array, window: Size, stride: Size | None = None, padding: Padding = "VALID"
+) -> Array:
+    """Returns the largest value of each window.
+
+    The gradient goes to the first of equal values, in the order of rows, as in
+    PyTorch. Where windows neither overlap nor pad, as in almost every network, it is
+    an elementwise selection: on CPU about seven times faster than the
+    select-and-scatter that XLA derives from `reduce_window`.
+
+    Args:
+        x: `[batch, *spatial, channels]`, of any number of spatial axes.
+        window: Size of the window, one number or one for each spatial axis.
+        stride: Step between windows; the window's size by default. Positions that
+            fill no whole window are left out.
+        padding: `"VALID"`, `"SAME"`, a number for every side, or a (low, high) pair
+            for each spatial axis. Padding never wins.
+
+    Raises:
+        ValueError: if an argument does not fit the spatial axes, or no window fits.
+
+    Example:
+        >>> x = jnp.array([[1, 3, 1, 2], [9, 5, 6, 5], [9, 1, 1, 2], [0, 2, 8, 2]])
+        >>> max_pool(x[None, :, :, None], 2)[0, :, :, 0].tolist()
+        [[9, 6], [9, 8]]
+    """
+    window, stride, padding = _arguments("max_pool", x, window, stride, padding)
+    unpadded = padding != "SAME" and not any(map(any, padding))
+    if window == stride and unpadded and math.prod(window) <= _MOST_UNROLLED:
+        return _max_pool_blocks(x, window)
+    return nn.max_pool(x, window, stride, padding)
+
+
+def avg_pool(
+    x: Array,
+    window: Size,
+    stride: Size | None = None,
+    padding: Padding = "VALID",
+    *,
+    count_include_pad: bool = True,
+) -> Array:
+    """Returns the mean of each window.
+
+    Args:
+        x: `[batch, *spatial, channels]`, of any number of spatial axes.
+        window: Size of the window, one number or one for each spatial axis.
+        stride: Step between windows; the window's size by default.
+        padding: As in `max_pool`.
+        count_include_pad: Whether padded zeros count as values (PyTorch's default).
+
+    Raises:
+        ValueError: if an argument does not fit the spatial axes, or no window fits.
+    """
+    window, stride, padding = _arguments("avg_pool", x, window, stride, padding)
+    return nn.avg_pool(x, window, stride, padding, count_include_pad)
+
+
+def global_average_pool(x: Array) -> Array:
+    """Returns the mean over all positions, `[batch, channels]`."""
+    return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _max_pool_blocks(x: Array, window: tuple[int, ...]) -> Array:
+    """Pools windows that tile `x`; what is left over at the ends is cropped."""
+    return functools.reduce(jnp.maximum, _strided_slices(x, window))
+
+
+@_max_pool_blocks.defjvp
+def _max_pool_blocks_jvp(window, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    y = _max_pool_blocks(x, window)
+    count = math.prod(window)
+    winner = jnp.full(y.shape, count - 1, jnp.int8)
+    for k, part in reversed(list(enumerate(_strided_slices(x, window)))[:-1]):
+        winner = jnp.where(part == y, jnp.int8(k), winner)
+    # Without the barrier each of the selections below would find the winner again.
+    winner = jax.lax.optimization_barrier(winner)
+
+    spatial = y.shape[1:-1]
+    cropped = [slice(0, n * w) for n, w in zip(spatial, window, strict=True)]
+    tiles = itertools.chain(*zip(spatial, window, strict=True))
+    dx = dx[:, *cropped].reshape(y.shape[0], *tiles, y.shape[-1])
+    inside = tuple(range(2, dx.ndim - 1, 2))
+    order = jnp.arange(count, dtype=jnp.int8).reshape(window)
+    order = jnp.expand_dims(order, [a for a in range(dx.ndim) if a not in inside])
+    chosen = jnp.expand_dims(winner, inside) == order
+    return y, jnp.where(chosen, dx, 0).sum(inside)
+
+
+def _strided_slices(x: Array, window: tuple[int, ...]) -> list[Array]:
+    """Returns, for each position of the window in turn, its values in all windows."""
+    ends = [size // w * w for size, w in zip(x.shape[1:-1], window, strict=True)]
+    return [
+        x[:, *(slice(*each) for each in zip(starts, ends, window, strict=True))]
+        for starts in itertools.product(*map(range, window))
+    ]
+
+
+def _arguments(who, x, window, stride, padding):
+    """Returns window, stride and padding for each spatial axis, checked."""
+    rank = x.ndim - 2
+    window = _each(who, "window", window, rank)
+    stride = window if stride is None else _each(who, "stride", stride, rank)
+    padding = _pairs(who, x, padding)
+    if padding != "SAME":
+        sizes = [
+            n + low + high
+            for n, (low, high) in zip(x.shape[1:-1], padding, strict=True)
+        ]
+        if any(size < w for size, w in zip(sizes, window, strict=True)):
+            raise ValueError(
+                f"{who}: a window of {window} does not fit an input of shape {x.shape}."
+            )
+    return window, stride, padding
+
+
+def _pairs(who: str, x: Array, padding: Padding) -> str | list[tuple[int, int]]:
+    """Returns `"SAME"`, or a (low, high) pair for each spatial axis."""
+    rank = x.ndim - 2
+    if isinstance(padding, int):
+        return [(padding, padding)] * rank
+    if isinstance(padding, str):
+        if padding.upper() not in ("SAME", "VALID"):
+            raise ValueError(
+                f"{who}: padding must be 'SAME', 'VALID', a number or pairs, "
+                f"got {padding!r}."
+            )
+        return "SAME" if padding.upper() == "SAME" else [(0, 0)] * rank
+    if len(padding) != rank:
+        raise ValueError(
+            f"{who}: padding needs {rank} pairs for an input of shape {x.shape}, "
+            f"got {padding}."
+        )
+    return [(low, high) for low, high in padding]
+
+
+def _each(who: str, name: str, value: Size, rank: int) -> tuple[int, ...]:
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank or any(v < 1 for v in values):
+        raise ValueError(
+            f"{who}: {name} must be a positive number, or one for each of {rank} "
+            f"spatial axes, got {value}."
+        )
+    return values
