@@ -106,7 +106,8 @@ def test_an_uncompiled_step_is_compiled_once_for_the_whole_run():
 def test_a_run_over_a_mesh_equals_that_on_one_device(start):
     step = make_train_step(nets.ConvNet(dropout=0.3), TX, classification())
     one = fit(start, parallelize(step, donate=False), nets.Batches(), num_steps=4)
-    many = fit(start, parallelize(step, make_mesh()), nets.Batches(), num_steps=4)
+    mesh = parallelize(step, make_mesh(), donate=False)
+    many = fit(start, mesh, nets.Batches(), num_steps=4)
     nets.assert_close(one, many, atol=1e-5)
 
 

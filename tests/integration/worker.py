@@ -1,0 +1,60 @@
+"""One process of a run of several: trains a few steps and writes its parameters.
+
+    python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
+"""
+
+import os
+import sys
+
+import numpy as np
+
+
+def main(address, processes, index, dropout, out):
+    devices = 8 // processes
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    jax.config.update("jax_default_matmul_precision", "float32")
+    if processes > 1:
+        jax.distributed.initialize(address, processes, index)
+    state, metrics = train(float(dropout))
+    if index == 0:
+        leaves = {str(k): np.asarray(x) for k, x in enumerate(jax.tree.leaves(state))}
+        np.savez(out, **leaves, **{f"metric_{k}": v for k, v in metrics.items()})
+
+
+def train(dropout):
+    """Returns parameters and statistics after five steps, and metrics of all images."""
+    import jax
+    import optax
+
+    import tests.train.nets as nets
+    from jaxcnn.data import EvalData, Source, TrainData
+    from jaxcnn.train import (
+        classification,
+        evaluate,
+        fit,
+        init_state,
+        make_eval_step,
+        make_mesh,
+        make_train_step,
+        parallelize,
+    )
+
+    whole = nets.batch_of(0, 90)
+    names = ("dark", "middle", "bright")
+    source = Source("squares", whole["image"], whole["label"], names)
+    model, tx = nets.ConvNet(dropout), optax.sgd(0.1, momentum=0.9)
+    mesh = make_mesh()
+    step = parallelize(make_train_step(model, tx, classification()), mesh)
+    eval_step = parallelize(make_eval_step(model, classification()), mesh)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    state = fit(state, step, TrainData(source, 32, seed=3), num_steps=5)
+    metrics = evaluate(eval_step, state, EvalData(source, 32))
+    return (state.params, state.model_state, state.opt_state), metrics
+
+
+if __name__ == "__main__":
+    address, processes, index, dropout, out = sys.argv[1:]
+    main(address, int(processes), int(index), dropout, out)
