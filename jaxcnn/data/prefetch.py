@@ -76,4 +76,6 @@ def _prefetch(
     finally:
         stopped.set()
         free.release()
-        thread.join(_PATIENCE_SECONDS)
+        # A forgotten iterator may be collected, and so closed, in the thread itself.
+        if thread is not threading.current_thread():
+            thread.join(_PATIENCE_SECONDS)

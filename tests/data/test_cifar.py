@@ -84,6 +84,11 @@ def test_batches_gzipped_one_by_one(cifar10_bin):
     _check_cifar10(load_source(f"cifar10:{cifar10_bin}"))
 
 
+def test_an_unpacked_batch_comes_before_its_gzipped_twin(cifar10_bin):
+    (cifar10_bin / "data_batch_1.bin.gz").write_bytes(gzip.compress(b"another file"))
+    _check_cifar10(load_source(f"cifar10:{cifar10_bin}"))
+
+
 @pytest.mark.parametrize("mode", ["w:gz", "w"])
 def test_archives(cifar10_bin, tmp_path, mode):
     home = tmp_path / "downloads"

@@ -93,11 +93,14 @@ def test_errors_of_place_surface_too():
 
 def test_closing_ends_the_thread():
     data = Recorder()
-    batches = prefetch(data, 0, 10**9)
+    batches = prefetch(data, 0, 10**9, depth=2)
     next(batches)
+    _wait_until(lambda: len(data.asked) == 3)  # the thread waits for room
+    start = time.monotonic()
     batches.close()
+    assert time.monotonic() - start < 2
     assert _ended(data)
-    assert len(data.asked) <= 4
+    assert data.asked == [0, 1, 2]
 
 
 def test_leaving_the_loop_ends_the_thread():
