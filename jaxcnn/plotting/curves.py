@@ -53,7 +53,7 @@ def learning_curves(
 
     records = [dict(record) for record in records]
     _check_records(records)
-    names = _metric_names(records) if metrics is None else list(metrics)
+    names = list(metrics) if metrics else _metric_names(records)
     axis = "epoch" if all("epoch" in record for record in records) else "step"
     columns = min(len(names), 3)
     rows = math.ceil(len(names) / columns)

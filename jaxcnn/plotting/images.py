@@ -92,7 +92,7 @@ def prediction_grid(
         title: The heading of the whole.
 
     Raises:
-        ValueError: if the lengths differ, or as `image_grid`.
+        ValueError: if the lengths differ, a label is no class, or as `image_grid`.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float32)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
@@ -101,6 +101,9 @@ def prediction_grid(
             "fit: [n] and [n, classes] are needed."
         )
     classes = probabilities.shape[1]
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
+        raise ValueError(f"The label {outside[0]} is none of the {classes} classes.")
     names = list(class_names) if class_names is not None else list(range(classes))
     _check_length("class_names", names, classes, of="classes")
     predicted = probabilities.argmax(axis=1)
