@@ -163,7 +163,7 @@ def _keys(info: Any) -> tuple[str, str | None]:
     if len(images) != 1 or len(labels) > 1:
         raise ValueError(
             f"dataset {info.name!r} is not one image and at most one class label an "
-            f"example; it has the features {', '.join(info.features)}"
+            f"example; it has the features {', '.join(sorted(info.features))}"
         )
     return images[0], labels[0] if labels else None
 
