@@ -30,6 +30,7 @@ def get_config() -> ExperimentConfig:
         ),
         optimizer=OptimizerConfig("adam", 3e-3, schedule="cosine", warmup_epochs=1),
         epochs=40,
+        eval_every=100,
         log_every=20,
     )
 

@@ -85,8 +85,9 @@ def exit_cleanly(command: Callable[[], int]) -> NoReturn:
     try:
         code = command()
     except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"jaxcnn: {message}", file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        message = " ".join(" ".join([str(error), *notes]).split())
+        print(f"jaxcnn: {message or type(error).__name__}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("jaxcnn: aborted", file=sys.stderr)

@@ -39,7 +39,7 @@ def _draw_predictions(plotting, path, run, source, images, probabilities) -> Non
     titles = []
     for guess, label, row in zip(predicted, labels, probabilities, strict=True):
         title = f"{names[guess]}  {100 * row[guess]:.0f} %"
-        titles.append(title if guess == label else f"{title}\nis {names[label]}")
+        titles.append(title if guess == label else f"{title}, is {names[label]}")
     share = np.mean(predicted == labels)
     plotting.image_grid(
         path,

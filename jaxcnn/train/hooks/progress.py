@@ -83,8 +83,6 @@ class Progress(Hook):
                 f"epoch {record['epoch']:6.2f}  step {record['step']:>6}  "
                 f"{record['split']}: {_words(record)}"
             )
-            # The evaluation's own time is not the training's.
-            self._rate_from = (time.monotonic(), loop.step)
 
     def on_end(self, loop: Loop) -> None:
         """Says why the run ended before its last step."""

@@ -14,6 +14,9 @@ from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
 if TYPE_CHECKING:
     from jaxcnn.train.loop import Loop
 
+#: What stands in the records and is no measure of the model.
+_NO_CURVE = ("time", "seconds", "learning_rate")
+
 
 class TrainLog(Hook):
     """Makes a record of the training metrics every `every` steps.
@@ -173,7 +176,10 @@ class DrawCurves(Hook):
         """Draws what there is."""
         from jaxcnn.plotting import learning_curves
 
-        records = read_metrics(self.directory)
+        records = [
+            {name: value for name, value in record.items() if name not in _NO_CURVE}
+            for record in read_metrics(self.directory)
+        ]
         if writes_files() and records:
             learning_curves(self.path, records, title=self.title)
 
