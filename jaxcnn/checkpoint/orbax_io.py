@@ -1,0 +1,68 @@
+"""The only place that speaks Orbax: named arrays to a folder and back."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from etils import epath
+
+
+def write(folder: epath.Path, arrays: dict[str, Any]) -> Callable[[], None]:
+    """Starts to write arrays to a folder that does not exist yet.
+
+    The values are safe when this returns: they may be donated. All processes take part.
+
+    Returns:
+        A function that waits for the end and raises what went wrong.
+    """
+    from orbax.checkpoint import v1
+
+    context = v1.Context()
+    # Made in the background, a folder that cannot be made leaves threads that wait
+    # twenty minutes for it.
+    context.async_options.create_directories_asynchronously = False
+    with context:
+        return v1.save_async(folder, arrays).result
+
+
+def read(folder: epath.Path, placements: dict[str, Any]) -> dict[str, Any]:
+    """Reads arrays by name, each placed as its `ShapeDtypeStruct` or NumPy array."""
+    from orbax.checkpoint import v1
+
+    context = v1.Context()
+    context.pytree.loading.partial_load = True
+    context.array.loading.raise_array_data_missing_error = True
+    with context:
+        return v1.load(folder, placements)
+
+
+def os_error(error: BaseException) -> OSError | None:
+    """Returns the error of the file system behind an exception of Orbax, if any.
+
+    TensorStore, which writes for Orbax, reports a full disk as a ValueError.
+    """
+    if isinstance(error, OSError):
+        return error
+    if match := re.search(r"os_error_code='(\d+)'", str(error)):
+        import os
+
+        code = int(match[1])
+        return OSError(code, os.strerror(code))
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the tracebacks that threads of Orbax log before they raise the same."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "raised an exception" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
