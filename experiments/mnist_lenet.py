@@ -26,8 +26,8 @@ def get_config(recipe: str = "own") -> ExperimentConfig:
         optimizer = OptimizerConfig("momentum", 0.01, options={"momentum": 0.5})
         augment = ()
     else:
-        optimizer = OptimizerConfig("adam", 3e-3, schedule="cosine", warmup_epochs=0.5)
-        augment = ("random_shift(max_pixels=1)",)
+        optimizer = OptimizerConfig("adam", 6e-3, schedule="cosine", warmup_epochs=0.5)
+        augment = ("random_affine(degrees=8, translate=0.05, scale=(0.92, 1.08))",)
     return ExperimentConfig(
         name=f"mnist_lenet_{recipe}",
         model=ModelConfig("lenet"),

@@ -153,7 +153,9 @@ def _predict(args: list[str]) -> int:
     return 0
 
 
-def _ranked(row: np.ndarray, names: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+def _ranked(
+    row: np.ndarray, names: tuple[str, ...], top: int
+) -> list[tuple[str, float]]:
     order = np.argsort(-row, kind="stable")[:top]
     return [(names[k], float(row[k])) for k in order]
 

@@ -69,7 +69,9 @@ class RunConfig:
         """
         path = epath.Path(directory) / CONFIG_FILE
         if not path.exists():
-            raise ValueError(f"{directory} is not a run folder: it has no {CONFIG_FILE}.")
+            raise ValueError(
+                f"{directory} is not a run folder: it has no {CONFIG_FILE}."
+            )
         try:
             values = json.loads(path.read_text())
             values["image_shape"] = tuple(values["image_shape"])

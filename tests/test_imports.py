@@ -54,7 +54,9 @@ def imported_names(path: Path):
 
 
 FILES = sorted(
-    p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).as_posix() != "__init__.py"
+    p
+    for p in PACKAGE.rglob("*.py")
+    if p.relative_to(PACKAGE).as_posix() != "__init__.py"
 )
 
 

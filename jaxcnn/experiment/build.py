@@ -191,7 +191,9 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         image_shape=source.image_shape,
         class_names=source.class_names if classifies else (),
         preprocess=preprocess,
-        best=(("accuracy" if classifies else "loss") if config.data.validation else None),
+        best=(
+            ("accuracy" if classifies else "loss") if config.data.validation else None
+        ),
         mode="max" if classifies else "min",
         data={
             "name": config.data.name,

@@ -51,9 +51,7 @@ def main(
     exit_cleanly(command)
 
 
-def run(
-    config: ExperimentConfig, *, after: Callable[[str], None] | None = None
-) -> int:
+def run(config: ExperimentConfig, *, after: Callable[[str], None] | None = None) -> int:
     """Trains, prints how it ended, and returns the exit code."""
     result = train(config)
     print(describe(result))

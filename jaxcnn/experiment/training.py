@@ -11,7 +11,6 @@ from typing import IO, Any
 import jax
 from etils import epath
 
-from jaxcnn.version import __version__
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
@@ -35,6 +34,7 @@ from jaxcnn.train import (
     evaluate,
     fit,
 )
+from jaxcnn.version import __version__
 
 RESULTS_FILE = "results.json"
 #: What may differ when a run goes on: nothing that changes a number of the steps made.
@@ -191,9 +191,7 @@ def _prepare_folder(folder: epath.Path, experiment: Experiment) -> None:
     try:
         experiment.run_config.save(folder)
     except OSError as error:
-        raise OSError(
-            f"The run folder {folder} cannot be written: {error}."
-        ) from error
+        raise OSError(f"The run folder {folder} cannot be written: {error}.") from error
 
 
 def _delete_run(folder: epath.Path, sure: bool) -> None:
@@ -223,7 +221,9 @@ def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
         differences.append(f"model: was {old.model_args}, now {new.model_args}")
     schedule = new.experiment["optimizer"]["schedule"]
     if schedule != "constant":
-        lengths = [(run.experiment["epochs"], run.experiment["steps"]) for run in (old, new)]
+        lengths = [
+            (run.experiment["epochs"], run.experiment["steps"]) for run in (old, new)
+        ]
         if lengths[0] != lengths[1]:
             differences.append(
                 f"the length, which the schedule {schedule!r} depends on: was "

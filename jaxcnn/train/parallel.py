@@ -125,7 +125,8 @@ def _over_mesh(
         if jax.process_count() == 1:
             return jax.device_put(batch, split)
         return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(split, np.asarray(x)), batch
+            lambda x: jax.make_array_from_process_local_data(split, np.asarray(x)),
+            batch,
         )
 
     def place_state(state: PyTree) -> PyTree:
@@ -153,7 +154,9 @@ def replicate(tree: PyTree, sharding: NamedSharding) -> PyTree:
 
 
 def _over_pmap(
-    step: Callable[[PyTree, Batch], Any], axis_name: str | None, donated: tuple[int, ...]
+    step: Callable[[PyTree, Batch], Any],
+    axis_name: str | None,
+    donated: tuple[int, ...],
 ) -> ParallelStep:
     if axis_name is None:
         raise ValueError(

@@ -65,7 +65,9 @@ def init_state(
         raise ValueError(
             f"key must be a typed key such as jax.random.key(0), got {key!r}."
         )
-    examples = example_images if isinstance(example_images, tuple) else (example_images,)
+    examples = (
+        example_images if isinstance(example_images, tuple) else (example_images,)
+    )
     shapes = [_as_float(example) for example in examples]
     init_key, rng = jax.random.split(key)
 
@@ -92,7 +94,10 @@ def require_train_argument(model: nn.Module) -> None:
     """Raises ValueError if the model's call cannot be told that it trains."""
     signature = inspect.signature(type(model).__call__)
     kinds = [parameter.kind for parameter in signature.parameters.values()]
-    if "train" not in signature.parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
+    if (
+        "train" not in signature.parameters
+        and inspect.Parameter.VAR_KEYWORD not in kinds
+    ):
         raise ValueError(
             f"{type(model).__name__}.__call__ has no argument 'train'; add "
             "`*, train: bool = False`, for dropout and batch statistics."

@@ -1,6 +1,6 @@
 """One process of a run of several: trains a few steps and writes its parameters.
 
-    python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
+python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
 """
 
 import os

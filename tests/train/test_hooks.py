@@ -104,7 +104,10 @@ def test_lines_past_the_resumed_step_and_cut_lines_are_dropped(tmp_path):
     (tmp_path / "00000.jsonl").write_text(text)
     lines = [{"start": 2}, {"step": 4, "loss": 0.25}]
     (tmp_path / "00001.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert read_metrics(tmp_path) == [{"step": 2, "loss": 1.0}, {"step": 4, "loss": 0.25}]
+    assert read_metrics(tmp_path) == [
+        {"step": 2, "loss": 1.0},
+        {"step": 4, "loss": 0.25},
+    ]
     assert read_metrics(tmp_path / "nowhere") == []
 
 
@@ -133,7 +136,9 @@ def test_early_stopping_goes_on_where_it_stopped(step):
     )
     second = EarlyStopping("loss", patience=3, restore_best=False)
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    state = fit(state, step, nets.Batches(), num_steps=5, hooks=[Scores(losses), second])
+    state = fit(
+        state, step, nets.Batches(), num_steps=5, hooks=[Scores(losses), second]
+    )
     assert state.step == 4
 
 
@@ -245,7 +250,10 @@ def test_a_state_that_is_not_finite_is_never_saved(step, tmp_path):
     class Poisoned(nets.Batches):
         def __getitem__(self, k):
             batch = super().__getitem__(k)
-            return {**batch, "image": batch["image"] * np.float32(np.nan if k == 5 else 1)}
+            return {
+                **batch,
+                "image": batch["image"] * np.float32(np.nan if k == 5 else 1),
+            }
 
     with Checkpoints(tmp_path) as checkpoints:
         hooks = [SaveCheckpoints(checkpoints, every=2)]

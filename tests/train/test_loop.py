@@ -190,7 +190,10 @@ def test_many_unread_steps_are_read_in_time(step, start, monkeypatch):
     ("options", "message"),
     [
         ({"num_steps": -1}, "num_steps must be 0 or more, got -1"),
-        ({"num_steps": 1, "hooks": [print]}, "hooks must be Hook objects, got <built-in"),
+        (
+            {"num_steps": 1, "hooks": [print]},
+            "hooks must be Hook objects, got <built-in",
+        ),
     ],
 )
 def test_bad_arguments(options, message, step, start):

@@ -50,9 +50,7 @@ def test_jit_mesh_and_synchronised_pmap_agree():
 
 def test_shard_map_of_the_step_agrees():
     model = nets.ConvNet(axis_name="data")
-    step = make_train_step(
-        model, TX, classification(), augment=noise, axis_name="data"
-    )
+    step = make_train_step(model, TX, classification(), augment=noise, axis_name="data")
     replicated, split = PartitionSpec(), PartitionSpec("data")
     step = jax.shard_map(
         step,
@@ -175,5 +173,7 @@ def test_a_batch_that_does_not_split_is_refused(how):
 
 @pytest.mark.parametrize("devices", [0, 9])
 def test_a_mesh_of_devices_that_are_not_there(devices):
-    with pytest.raises(ValueError, match=rf"devices must be in \[1, 8\], got {devices}"):
+    with pytest.raises(
+        ValueError, match=rf"devices must be in \[1, 8\], got {devices}"
+    ):
         make_mesh(devices)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.checkpoint import Checkpoints
-from jaxcnn.tree import nearest
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks.base import Hook, require_positive
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
+from jaxcnn.tree import nearest
 from jaxcnn.typing import Batch
 
 if TYPE_CHECKING:
