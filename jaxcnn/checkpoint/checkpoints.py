@@ -48,6 +48,9 @@ class Checkpoints:
     In a run of several processes, all call every method and property, on a folder that
     all of them see; process 0 writes what is written once.
 
+    Leave the context, or call `close`, before the program ends: a save that nobody
+    waits for may be lost, as if the process had been killed, and its errors are.
+
     Args:
         directory: The folder, local or remote (`gs://...`); made on the first save.
         best: The metric that tells which checkpoints are the best.
@@ -62,6 +65,7 @@ class Checkpoints:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> folder = tempfile.mkdtemp()
         >>> with Checkpoints(folder, best="accuracy") as checkpoints:
         ...     for step, accuracy in [(100, 0.9), (200, 0.8)]:
