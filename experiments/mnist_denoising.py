@@ -1,12 +1,12 @@
-"""A denoising autoencoder on MNIST: Gaussian noise of deviation 0.5 in, clean digits out.
+"""A denoising autoencoder on MNIST: noise of deviation 0.5 in, clean digits out.
 
     python experiments/mnist_denoising.py            # plain
     python experiments/mnist_denoising.py deep       # more convolutions
     python experiments/mnist_denoising.py filters    # what classic filters reach
 
-The noise is added to pixels in [0, 1], which are then clipped to it: drawn anew at every
-step of the training, fixed by the example's index on validation and test. The measure is
-the mean peak signal-to-noise ratio in dB. Results: experiments/README.md.
+Gaussian noise is added to pixels in [0, 1], which are then clipped to it: drawn anew at
+every step of the training, fixed by the example's index on validation and test. The
+measure is the mean peak signal-to-noise ratio in dB. Results: experiments/README.md.
 """
 
 import sys

@@ -116,14 +116,14 @@ class Run:
 
         Args:
             images: `[n, height, width, channels]`, uint8 or float in [0, 1].
-            batch_size: Images at a time; the last batch is padded, so one program serves.
+            batch_size: Images at a time; the last batch is padded to it.
 
         Returns:
             `[n, classes]` float32, every row sums to 1; or `[n, h, w, c]` float32.
 
         Raises:
-            ValueError: if the images have another shape than those of the run, or floats
-                outside [0, 1].
+            ValueError: if the images have another shape than those of the run, or
+                floats outside [0, 1].
         """
         images = np.asarray(images)
         self._check(images)
@@ -176,8 +176,8 @@ def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run
             where the run chose one on its validation part, else the latest.
 
     Raises:
-        ValueError: if the folder is not a run folder, has no checkpoint, or holds one of
-            another model.
+        ValueError: if the folder is not a run folder, has no checkpoint, or holds one
+            of another model.
     """
     config = RunConfig.load(directory)
     model = config.build_model()

@@ -36,7 +36,7 @@ RANKS = {
 
 
 def part_of(name: str) -> str:
-    """Returns the part that a dotted name in jaxcnn belongs to: `jaxcnn.ops.x` -> ops."""
+    """Returns the part that a dotted name belongs to: `jaxcnn.ops.x` -> ops."""
     return name.split(".")[1]
 
 

@@ -91,7 +91,7 @@ def make_preprocess(config: PreprocessConfig | None) -> Callable[[Array], Array]
                     f"images {list(images.shape)} have {images.shape[-1]} channels, "
                     f"the preprocessing has {len(config.mean)}."
                 )
-            # One broadcast shape for both, as rank promotion is an error in strict mode.
+            # Of the images' rank, as rank promotion is an error in strict mode.
             shape = (1,) * (images.ndim - 1) + (-1,)
             mean = np.asarray(config.mean, np.float32).reshape(shape)
             std = np.asarray(config.std, np.float32).reshape(shape)

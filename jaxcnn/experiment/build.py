@@ -135,7 +135,7 @@ def build(config: ExperimentConfig) -> Experiment:
 
 def _source(config: ExperimentConfig, split: str) -> Source:
     data = config.data
-    # Set apart by one seed for all runs, so that seeds are compared on the same examples.
+    # Set apart by one seed for all runs: seeds are compared on the same examples.
     source = load_source(
         data.name, split, data_dir=data.data_dir, validation=data.validation
     )

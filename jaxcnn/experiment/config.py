@@ -126,7 +126,7 @@ class ExperimentConfig:
     run: str | None = None
     """The run folder; runs/NAME by default."""
     fresh: bool = False
-    """Start anew, not from what the run folder holds; needs --overwrite if it has any."""
+    """Start anew, even if the run folder holds a run; then add --overwrite."""
     overwrite: bool = False
     """With --fresh: yes, delete the run that is there."""
 

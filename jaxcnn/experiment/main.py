@@ -79,7 +79,7 @@ def describe(result: Result) -> str:
 
 
 def exit_cleanly(command: Callable[[], int]) -> NoReturn:
-    """Ends the program with the command's exit code, and 2 with one line on an error."""
+    """Ends the program with the command's exit code; 2, after one line, on an error."""
     try:
         code = command()
     except (ValueError, OSError, FloatingPointError) as error:

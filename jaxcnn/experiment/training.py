@@ -73,7 +73,7 @@ class Result:
 
 
 def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
-    """Trains, or goes on with, the run in `config.run_dir`, and tests it once at the end.
+    """Trains, or goes on with, the run in `config.run_dir`; tests it once at the end.
 
     The folder is left with `config.json`, `checkpoints/`, `metrics/`, `curves.png`, a
     picture of predictions or reconstructions, and `results.json`.
@@ -139,7 +139,7 @@ def _make_folder(folder: epath.Path) -> None:
 def _hooks(
     experiment: Experiment, folder: epath.Path, saver: SaveCheckpoints, file: IO[str]
 ) -> list[Hook]:
-    """Returns the hooks in the order that exact resuming needs (see SaveCheckpoints)."""
+    """Returns the hooks in the order that exact resuming needs."""
     config, best = experiment.config, experiment.run_config.best
     hooks: list[Hook] = [
         StopOnSignal(),
@@ -197,8 +197,8 @@ def _prepare_folder(folder: epath.Path, experiment: Experiment) -> None:
 def _delete_run(folder: epath.Path, sure: bool) -> None:
     if not sure:
         raise ValueError(
-            f"{folder} holds a run already, which --fresh would delete: add --overwrite "
-            "to do so, or give another folder with --run."
+            f"{folder} holds a run already, which --fresh would delete: add "
+            "--overwrite to do so, or give another folder with --run."
         )
     for name in _OURS:
         path = folder / name

@@ -63,8 +63,8 @@ def parallelize(
         how: `"jit"`, `"pmap"` or a mesh.
         axis_name: For `"pmap"`: the axis that your own step sums over. The library's
             steps know theirs.
-        donate: Whether the state's buffers are given to the step, which saves memory; by
-            default true for `make_train_step`'s, false for others.
+        donate: Whether the state's buffers are given to the step, which saves memory;
+            by default true for `make_train_step`'s, false for others.
 
     Raises:
         ValueError: for another `how`; for `"pmap"` if the step has no `axis_name`; when

@@ -53,12 +53,12 @@ def init_state(
         tx: The optimizer, any optax transformation.
         key: Typed key (`jax.random.key(seed)`); it seeds the parameters and all later
             randomness of the run.
-        example_images: Images `[batch, ...]` or a `jax.ShapeDtypeStruct`: only shape and
-            dtype matter. A tuple gives the arguments of a model of several inputs.
+        example_images: Images `[batch, ...]` or a `jax.ShapeDtypeStruct`: only shape
+            and dtype matter. A tuple gives the arguments of a model of several inputs.
             Integers stand for images not scaled yet and are taken as float32.
 
     Raises:
-        ValueError: if the model's call has no argument `train`, or the key is not typed.
+        ValueError: if the model's call has no argument `train`, or the key is untyped.
     """
     require_train_argument(model)
     if not jnp.issubdtype(jnp.asarray(key).dtype, jax.dtypes.prng_key):

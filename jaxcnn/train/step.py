@@ -47,8 +47,8 @@ def make_train_step(
         tx: The optimizer, any optax transformation.
         task: What to learn, such as `classification()`.
         preprocess: Pure function of the images, such as `make_preprocess(config)`.
-        augment: Pure function `augment(key, batch) -> batch`. It sees images as floats in
-            [0, 1] and `batch["position"]`, each example's index in the global batch.
+        augment: Pure function `augment(key, batch) -> batch`. It sees images as floats
+            in [0, 1] and `batch["position"]`, each example's index in the global batch.
         penalty: Regulariser `penalty(params)`, a scalar added to the mean loss.
         axis_name: The mapped axis under `pmap` or `shard_map`.
 

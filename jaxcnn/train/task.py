@@ -22,8 +22,8 @@ class Task(NamedTuple):
 
     Attributes:
         loss: `loss(outputs, batch)` gives the loss of every example, `[batch]`.
-        metrics: `metrics(outputs, batch)` gives a `Mean` for every name. The batch holds
-            `"mask"`, 1 for the examples that count.
+        metrics: `metrics(outputs, batch)` gives a `Mean` for every name. The batch
+            holds `"mask"`, 1 for the examples that count.
         inputs: `inputs(batch)` gives the positional arguments of the model, by default
             the images alone. A model of several inputs names them here.
     """

@@ -17,8 +17,10 @@ def run(processes, dropout, out):
         address = f"localhost:{probe.getsockname()[1]}"
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.worker"]
-            + [address, str(processes), str(index), str(dropout), str(out)],
+            [
+                *(sys.executable, "-m", "tests.integration.worker"),
+                *(address, str(processes), str(index), str(dropout), str(out)),
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -56,8 +56,8 @@ class EarlyStopping(Hook):
     """Ends the run when a metric has not got better for `patience` evaluations.
 
     At the end the parameters and the model's state are those of the best evaluation.
-    With `checkpoints` they are read back from the best one saved there, which survives a
-    resume; else a copy is kept in memory.
+    With `checkpoints` they are read back from the best one saved there, which survives
+    a resume; else a copy is kept in memory.
 
     Args:
         metric: Name in the records, such as `"loss"` or `"accuracy"`.

@@ -60,8 +60,8 @@ class TrainLog(Hook):
 class JsonLines(Hook):
     """Writes every record as a line of JSON, one file a start.
 
-    The files `00000.jsonl`, `00001.jsonl`, ... are read as one by `read_metrics`. Object
-    stores cannot append, so a start never touches the file of another.
+    The files `00000.jsonl`, `00001.jsonl`, ... are read as one by `read_metrics`.
+    Object stores cannot append, so a start never touches the file of another.
 
     Args:
         directory: Where the files go, made if missing; any path that epath knows.
@@ -99,8 +99,8 @@ class JsonLines(Hook):
 def read_metrics(directory: epath.PathLike) -> list[dict[str, Any]]:
     """Returns the records of all starts of a run as if it had never stopped.
 
-    What a start wrote past the step from which the next one resumed is dropped: the next
-    one made those steps again. So is a last line that a kill cut short.
+    What a start wrote past the step from which the next one resumed is dropped: the
+    next one made those steps again. So is a last line that a kill cut short.
 
     Args:
         directory: The folder that `JsonLines` wrote; a missing one has no records.

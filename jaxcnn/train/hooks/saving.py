@@ -18,8 +18,8 @@ class SaveCheckpoints(Hook):
 
     Before a save the metrics of all steps so far are read: a state that is not finite
     ends the run instead of being kept. The metrics of an evaluation at the same step go
-    with it, and what the other hooks need to go on. Place this hook after `TrainLog` and
-    `Evaluate` and before `EarlyStopping`, which puts the best parameters back at the end.
+    with it, and what the other hooks need to go on. Place this hook after `TrainLog`
+    and `Evaluate`, and before `EarlyStopping`, which puts the best parameters back.
 
     Args:
         checkpoints: Where to.
