@@ -96,7 +96,8 @@ def make_schedule(
         rise = (step + 1) / (warmup_steps + 1)
         after = jnp.clip(step - warmup_steps, 0, steps)
         rate = jnp.where(step < warmup_steps, rise * shape(0), shape(after))
-        return rate.astype(jnp.float32)
+        # Rounding must not leave the range: a negative rate would ascend.
+        return jnp.clip(rate, 0, learning_rate).astype(jnp.float32)
 
     return schedule
 

@@ -60,12 +60,11 @@ def test_a_slice_gives_what_the_whole_gives(key, batch, spec):
     augment = jax.jit(make_augment(spec))
     whole = augment(key, batch)
     assert not np.array_equal(whole["image"], batch["image"])
+    batch = jax.device_get(batch)
     halves = [augment(key, jax.tree.map(lambda x, h=h: x[h], batch)) for h in HALVES]
-    assert_equal(jax.tree.map(lambda *parts: jnp.concatenate(parts), *halves), whole)
+    assert_equal(jax.tree.map(lambda *parts: np.concatenate(parts), *halves), whole)
     reverse = augment(key, jax.tree.map(lambda x: x[::-1], batch))
-    assert_equal(jax.tree.map(lambda x: x[::-1], reverse), whole)
-    without = {name: value for name, value in batch.items() if name != "position"}
-    assert_equal(augment(key, without)["image"], whole["image"])
+    assert_equal(jax.tree.map(lambda x: np.asarray(x)[::-1], reverse), whole)
 
 
 def test_does_not_depend_on_the_number_of_devices(key, batch):

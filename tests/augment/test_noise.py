@@ -27,13 +27,13 @@ def test_noise_has_the_deviation_asked_for(key):
 
 def test_no_noise_changes_nothing(key):
     images = jax.random.uniform(key, (3, 4, 4, 1))
-    batch = gaussian_noise(0.0)(key, {"image": images})
+    batch = jax.jit(gaussian_noise(0.0))(key, {"image": images})
     np.testing.assert_array_equal(batch["image"], images)
 
 
 def test_a_target_of_the_batch_is_kept(key):
     images = jnp.full((2, 4, 4, 1), 0.5)
-    batch = gaussian_noise(0.1)(key, {"image": images, "target": 2 * images})
+    batch = jax.jit(gaussian_noise(0.1))(key, {"image": images, "target": 2 * images})
     np.testing.assert_array_equal(batch["target"], 2 * images)
 
 
