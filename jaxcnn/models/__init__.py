@@ -1,5 +1,18 @@
 """One family a file; importing this package registers the models by name."""
 
+from jaxcnn.models.autoencoder import (
+    Autoencoder,
+    ConvAutoencoder,
+    MlpAutoencoder,
+    conv_autoencoder,
+    conv_autoencoder_upsample,
+    mlp_autoencoder,
+)
+from jaxcnn.models.autoencoder_denoising import (
+    DenoisingAutoencoder,
+    denoising_autoencoder,
+    denoising_autoencoder_deep,
+)
 from jaxcnn.models.cnn import Cnn, cnn
 from jaxcnn.models.inception import InceptionSmall, inception_small
 from jaxcnn.models.lenet import LeNet, LeNet5, lenet, lenet5
@@ -22,22 +35,33 @@ from jaxcnn.models.resnet_cifar import (
     resnet56_cifar,
     resnet110_cifar,
 )
+from jaxcnn.models.summary import Summary, summarize
 
 __all__ = [
+    "Autoencoder",
     "BasicBlock",
     "Bottleneck",
     "CifarResNet",
     "Cnn",
+    "ConvAutoencoder",
+    "DenoisingAutoencoder",
     "InceptionSmall",
     "LeNet",
     "LeNet5",
     "Mlp",
+    "MlpAutoencoder",
     "ResNet",
+    "Summary",
     "cnn",
+    "conv_autoencoder",
+    "conv_autoencoder_upsample",
+    "denoising_autoencoder",
+    "denoising_autoencoder_deep",
     "inception_small",
     "lenet",
     "lenet5",
     "mlp",
+    "mlp_autoencoder",
     "resnet18",
     "resnet20_cifar",
     "resnet32_cifar",
@@ -48,4 +72,5 @@ __all__ = [
     "resnet101",
     "resnet110_cifar",
     "resnet152",
+    "summarize",
 ]

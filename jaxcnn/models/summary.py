@@ -98,7 +98,7 @@ class Summary:
             f"input            {_by(self.input_shape)}",
             f"parameters       {self.params:,}",
             f"multiply-adds    {self.macs:,} (one image; convolutions, dense layers)",
-            "receptive field  " + (f"{field} pixels" if field else "not bounded"),
+            "receptive field  " + (f"{field} pixels" if field else "not defined"),
         ]
         return "\n".join([self.model, "", *_table(self.rows), "", *totals])
 

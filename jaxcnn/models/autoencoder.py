@@ -1,0 +1,366 @@
+"""Autoencoders: an image through a few numbers and back, dense and convolutional."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.arithmetic import output_size
+from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
+from jaxcnn.layers.conv import conv_padding
+from jaxcnn.ops import avg_pool, max_pool
+from jaxcnn.ops.transposed import double_conv_transpose
+from jaxcnn.registry import register_model
+from jaxcnn.typing import Array, Dtype
+
+#: How a stage halves the image, and how it doubles it.
+DOWNSAMPLES = ("stride", "max", "average")
+UPSAMPLES = ("transposed", "nearest", "bilinear")
+
+_OUTPUT_ACTIVATIONS = {None: lambda x: x, "sigmoid": nn.sigmoid}
+
+
+class Autoencoder(nn.Module):
+    """What all autoencoders share: `decode(encode(images))`, checks, the last sigmoid.
+
+    A subclass sets `encoder`, images to latents, and `decoder`, latents to logits of
+    the images, in its `setup`. Both are modules called with `train`. Their parameters
+    lie under `encoder/` and `decoder/`, and each half can be called alone:
+    `model.apply(variables, images, method="encode")`.
+
+    Attributes:
+        image_shape: `(height, width, channels)` of the images, in and out.
+        output_activation: `"sigmoid"` for images in [0, 1]; `None` for logits.
+        dtype: Computation type; parameters and images out stay float32.
+    """
+
+    image_shape: Sequence[int] = (28, 28, 1)
+    output_activation: str | None = "sigmoid"
+    dtype: Dtype | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers("image_shape", self.image_shape, 1)
+        if len(self.image_shape) != 3:
+            raise ValueError(
+                "image_shape must be (height, width, channels), "
+                f"got {tuple(self.image_shape)}."
+            )
+        check_choice("output_activation", self.output_activation, _OUTPUT_ACTIVATIONS)
+        super().__post_init__()
+
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        """Returns the reconstruction `[batch, *image_shape]`, float32."""
+        return self.decode(self.encode(images, train=train), train=train)
+
+    def encode(self, images: Array, *, train: bool = False) -> Array:
+        """Returns the latents of images `[batch, *image_shape]`."""
+        name = type(self).__name__
+        check_images(images, name)
+        if images.shape[1:] != tuple(self.image_shape):
+            raise ValueError(
+                f"{name} has image_shape={tuple(self.image_shape)}, "
+                f"got images of shape {tuple(images.shape[1:])}."
+            )
+        return self.encoder(images, train=train)
+
+    def decode(self, latents: Array, *, train: bool = False) -> Array:
+        """Returns the images `[batch, *image_shape]`, float32, of latents."""
+        expected = self.latent_shape
+        if latents.ndim != len(expected) + 1 or latents.shape[1:] != expected:
+            shape = ", ".join(map(str, ("batch", *expected)))
+            raise ValueError(
+                f"{type(self).__name__} decodes latents of shape [{shape}], "
+                f"got shape {tuple(latents.shape)}."
+            )
+        logits = self.decoder(latents, train=train)
+        return _OUTPUT_ACTIVATIONS[self.output_activation](logits)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one image's latents."""
+        return (self.latent,)
+
+
+class MlpAutoencoder(Autoencoder):
+    """Dense layers down to the latents and back up.
+
+    Layers are `hidden1`, `hidden2`, ... and `latent` in `encoder`, the same widths
+    backwards and `output` in `decoder`, with ReLU between; the latents are linear.
+
+    Attributes:
+        latent: Numbers that one image becomes.
+        hidden: Units of the encoder's hidden layers; none makes it linear, which at
+            best equals principal component analysis.
+        image_shape: As in `Autoencoder`, like the next two.
+    """
+
+    latent: int = 32
+    hidden: Sequence[int] = (512, 128)
+
+    def __post_init__(self) -> None:
+        check_number("latent", self.latent, 1)
+        check_numbers("hidden", self.hidden, 1)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Makes `encoder` and `decoder`."""
+        self.encoder = _MlpEncoder(self.latent, self.hidden, self.dtype)
+        self.decoder = _MlpDecoder(self.image_shape, self.hidden, self.dtype)
+
+
+class _MlpEncoder(nn.Module):
+    latent: int
+    hidden: Sequence[int]
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Array:
+        x = images.reshape(images.shape[0], -1)
+        for number, units in enumerate(self.hidden, 1):
+            x = nn.relu(nn.Dense(units, dtype=self.dtype, name=f"hidden{number}")(x))
+        return nn.Dense(self.latent, dtype=self.dtype, name="latent")(x)
+
+
+class _MlpDecoder(nn.Module):
+    image_shape: Sequence[int]
+    hidden: Sequence[int]
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, latents: Array, *, train: bool) -> Array:
+        x = latents
+        for number, units in enumerate(reversed(self.hidden), 1):
+            x = nn.relu(nn.Dense(units, dtype=self.dtype, name=f"hidden{number}")(x))
+        x = nn.Dense(math.prod(self.image_shape), name="output")(x.astype(jnp.float32))
+        return x.reshape(-1, *self.image_shape)
+
+
+class ConvAutoencoder(Autoencoder):
+    """3x3 convolutions that halve the image, the latents, and the same way back.
+
+    Layers are `conv1`, `conv2`, ... and `latent` (dense) in `encoder`; `expand`
+    (dense), `up1`, `up2`, ... and `output` (3x3) in `decoder`, with ReLU between; the
+    latents are linear. Sides that 2 does not divide are rounded up on the way down,
+    and the decoder returns through the same sizes.
+
+    Attributes:
+        latent: Numbers that one image becomes.
+        features: Channels of each stage of the encoder; the decoder's go backwards.
+        downsample: How a stage of the encoder halves: `"stride"` 2 of its
+            convolution, `"max"` or `"average"` pooling over 2x2 behind it.
+        upsample: How a stage of the decoder doubles: a `"transposed"` convolution, 4x4
+            with stride 2, or a 3x3 convolution behind `"nearest"` or `"bilinear"`
+            enlargement, which leaves no checkerboard (Odena et al., 2016).
+        image_shape: As in `Autoencoder`, like the next two.
+    """
+
+    latent: int = 32
+    features: Sequence[int] = (16, 32)
+    downsample: str = "stride"
+    upsample: str = "transposed"
+
+    def __post_init__(self) -> None:
+        check_number("latent", self.latent, 1)
+        check_numbers("features", self.features, 1)
+        check_choice("downsample", self.downsample, DOWNSAMPLES)
+        check_choice("upsample", self.upsample, UPSAMPLES)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Makes `encoder` and `decoder`."""
+        self.encoder = _ConvEncoder(
+            self.latent, self.features, self.downsample, self.dtype
+        )
+        self.decoder = _ConvDecoder(
+            self.image_shape, self.features, self.upsample, self.dtype
+        )
+
+
+class _ConvEncoder(nn.Module):
+    latent: int
+    features: Sequence[int]
+    downsample: str
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Array:
+        x = images
+        for number, features in enumerate(self.features, 1):
+            options = {"dtype": self.dtype, "name": f"conv{number}"}
+            x = nn.relu(downsample(x, features, self.downsample, **options))
+        x = x.reshape(x.shape[0], -1)
+        return nn.Dense(self.latent, dtype=self.dtype, name="latent")(x)
+
+
+class _ConvDecoder(nn.Module):
+    image_shape: Sequence[int]
+    features: Sequence[int]
+    upsample: str
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, latents: Array, *, train: bool) -> Array:
+        *larger, smallest = halved_sizes(self.image_shape[:2], len(self.features))
+        shape = (*smallest, self.features[-1])
+        x = nn.Dense(math.prod(shape), dtype=self.dtype, name="expand")(latents)
+        x = nn.relu(x).reshape(-1, *shape)
+        widths = (self.features[0], *self.features[:-1])
+        stages = zip(reversed(widths), reversed(larger), strict=True)
+        for number, (features, size) in enumerate(stages, 1):
+            options = {"dtype": self.dtype, "name": f"up{number}"}
+            x = nn.relu(upsample(x, features, size, self.upsample, **options))
+        return output_conv(self.image_shape[-1])(x.astype(jnp.float32))
+
+
+def halved_sizes(size: Sequence[int], times: int) -> list[tuple[int, ...]]:
+    """Returns the size of the image and after each halving, rounded up.
+
+    Example:
+        >>> halved_sizes((28, 29), 2)
+        [(28, 29), (14, 15), (7, 8)]
+    """
+    sizes = [tuple(size)]
+    for _ in range(times):
+        sizes.append(tuple(output_size(n, 3, stride=2, padding=1) for n in sizes[-1]))
+    return sizes
+
+
+def downsample(x: Array, features: int, method: str, **options: Any) -> Array:
+    """Returns `x` through a 3x3 convolution that halves it, rounding up.
+
+    Args:
+        x: `[batch, height, width, channels]`.
+        features: Channels out.
+        method: One of `DOWNSAMPLES`.
+        **options: Given to the convolution, such as its name.
+    """
+    if method == "stride":
+        return conv3x3(features, stride=2, **options)(x)
+    x = conv3x3(features, **options)(x)
+    # The last row or column of an odd side makes a window of its own.
+    padding = [(0, n % 2) for n in x.shape[1:3]]
+    if method == "max":
+        return max_pool(x, 2, padding=padding)
+    return avg_pool(x, 2, padding=padding, count_include_pad=False)
+
+
+def upsample(
+    x: Array, features: int, size: Sequence[int], method: str, **options: Any
+) -> Array:
+    """Returns `x` doubled; one row or column less where the size asked for is odd.
+
+    Args:
+        x: `[batch, height, width, channels]`.
+        features: Channels out.
+        size: Height and width out: twice those of `x`, or one less.
+        method: One of `UPSAMPLES`.
+        **options: Given to the convolution, such as its name.
+
+    References:
+        Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts", Distill
+        2016, https://distill.pub/2016/deconv-checkerboard.
+    """
+    if method == "transposed":
+        return DoubleConvTranspose(features, **options)(x, size)
+    x = enlarge(x, method)[:, : size[0], : size[1]]
+    return conv3x3(features, **options)(x)
+
+
+class DoubleConvTranspose(nn.ConvTranspose):
+    """A 4x4 transposed convolution with stride 2; otherwise Linen's own.
+
+    The stride divides the kernel, so that every output pixel sees equally many inputs.
+
+    Attributes:
+        features: Channels out.
+        dtype: Computation type; parameters stay float32.
+    """
+
+    kernel_size: Sequence[int] = (4, 4)
+    strides: Sequence[int] = (2, 2)
+
+    @nn.compact
+    def __call__(self, x: Array, size: Sequence[int]) -> Array:
+        """Returns `[batch, *size, features]`; see `double_conv_transpose`."""
+        shape = (*self.kernel_size, self.features, x.shape[-1])
+        # Channels out stand before channels in.
+        kernel_init = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
+        kernel = self.param("kernel", kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return double_conv_transpose(x, kernel, size) + bias.reshape(1, 1, 1, -1)
+
+
+def enlarge(x: Array, method: str) -> Array:
+    """Returns the image with twice the height and width.
+
+    Args:
+        x: `[batch, height, width, channels]`.
+        method: `"nearest"` or `"bilinear"`.
+
+    Example:
+        >>> row = jnp.array([1, 2]).reshape(1, 1, 2, 1)
+        >>> enlarge(row, "nearest")[0, :, :, 0].tolist()
+        [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    if method == "nearest":
+        return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    batch, height, width, channels = x.shape
+    return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), method)
+
+
+def conv3x3(features: int, stride: int = 1, **options: Any) -> nn.Conv:
+    """Returns a 3x3 convolution with symmetric padding."""
+    padding = conv_padding("same", (3, 3))
+    return nn.Conv(features, (3, 3), (stride, stride), padding=padding, **options)
+
+
+def output_conv(channels: int) -> nn.Conv:
+    """Returns the last 3x3 convolution; it computes in float32."""
+    return conv3x3(channels, name="output")
+
+
+@register_model(kind="autoencoder")
+def mlp_autoencoder(**kwargs: Any) -> MlpAutoencoder:
+    """Dense layers 784-512-128-32 and back, 944,176 parameters at 28x28x1.
+
+    References:
+        Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural
+        Networks", Science 313, 2006, https://doi.org/10.1126/science.1127647.
+    """
+    return MlpAutoencoder(**kwargs)
+
+
+@register_model(kind="autoencoder")
+def conv_autoencoder(**kwargs: Any) -> ConvAutoencoder:
+    """Strided convolutions down, transposed ones up: 32 latents.
+
+    References:
+        Masci et al., "Stacked Convolutional Auto-Encoders for Hierarchical Feature
+        Extraction", ICANN 2011, https://doi.org/10.1007/978-3-642-21735-7_7.
+    """
+    return ConvAutoencoder(**kwargs)
+
+
+@register_model(kind="autoencoder")
+def conv_autoencoder_upsample(
+    *, upsample: str = "nearest", **kwargs: Any
+) -> ConvAutoencoder:
+    """Strided convolutions down, enlargement and convolutions up: 32 latents.
+
+    Args:
+        upsample: `"nearest"` or `"bilinear"`.
+        **kwargs: As for `ConvAutoencoder`.
+
+    Raises:
+        ValueError: if `upsample` is another word.
+
+    References:
+        Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts", Distill
+        2016, https://distill.pub/2016/deconv-checkerboard.
+    """
+    check_choice("upsample", upsample, ("nearest", "bilinear"))
+    return ConvAutoencoder(upsample=upsample, **kwargs)
