@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.checkpoint import Checkpoints, leaves
 
 
 class Pair(typing.NamedTuple):
@@ -171,6 +171,12 @@ def test_a_donated_state_is_saved_as_it_was(tmp_path):
             state = checkpoints.restore(step=i).state
             assert (state["x"] == i).all()
             assert (state["owned"] == i).all()
+
+
+def test_arrays_of_numpy_are_copied():
+    owned = np.zeros(3)
+    _, arrays = leaves.pack({"owned": owned})
+    assert not np.shares_memory(arrays["owned"], owned)
 
 
 def test_info_and_metrics_come_back(tmp_path):

@@ -183,6 +183,14 @@ def test_damaged_steps_are_deleted_with_the_old_ones(directory):
     assert not (directory / "step_00000002").exists()
 
 
+def test_a_damaged_step_later_than_the_newest_is_left_alone(directory):
+    (directory / "step_00000003").rename(directory / "step_00000009")
+    with Checkpoints(directory, keep=1) as checkpoints:
+        checkpoints.save(4, TREE)
+        assert checkpoints.steps == [4]
+        assert list(checkpoints.damaged) == [9]
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: no `except Exception` tidies up after it."""
 

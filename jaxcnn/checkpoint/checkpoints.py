@@ -1,12 +1,13 @@
 """Checkpoints: save, find the latest or the best good one, restore anywhere."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from etils import epath
@@ -182,12 +183,10 @@ class Checkpoints:
             "info": _check_info(info),
             "leaves": table,
         }
-        try:
+        with self._explained(step):
             processes.from_primary(lambda: str(self._folders.start(step)))
             with orbax_io.quiet():
                 finish = self._write(step, arrays)
-        except Exception as error:
-            raise self._failure(step, error) from error
         background = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending = background.submit(self._finish, step, record, finish)
         background.shutdown(wait=False)  # the thread ends with this save
@@ -273,21 +272,21 @@ class Checkpoints:
             )
         return {name: float(value) for name, value in metrics.items()}
 
-    def _write(self, step: int, arrays: dict[str, Any]) -> Any:
+    def _write(self, step: int, arrays: dict[str, Any]) -> Callable[[], None]:
         """Returns a function that waits for the arrays to be on disk."""
         if not arrays:
             return lambda: None
         return orbax_io.write(self._folders.path(step, ".saving") / "arrays", arrays)
 
-    def _finish(self, step: int, record: Record, finish_arrays: Any) -> None:
+    def _finish(
+        self, step: int, record: Record, finish_arrays: Callable[[], None]
+    ) -> None:
         """Runs in the background: completes a step, then deletes what is not kept."""
-        try:
+        with self._explained(step):
             with orbax_io.quiet():
                 finish_arrays()
             if processes.is_primary():
                 self._folders.finish(step, record)
-        except Exception as error:
-            raise self._failure(step, error) from error
         if processes.is_primary():
             self._prune(step)
 
@@ -302,22 +301,28 @@ class Checkpoints:
                 except OSError as error:  # the new one is complete all the same
                     logger.warning("Step %d could not be deleted: %s.", step, error)
 
-    def _failure(self, step: int, error: Exception) -> Exception:
-        """Returns the error to raise when a save failed, and tidies up after it."""
-        cause = orbax_io.os_error(error)
-        if processes.is_primary():
-            try:
-                self._folders.abandon(step)
-            except OSError:  # it is left to the next save
-                pass
-        if cause is None:
-            return error
-        earlier = list(self._folders.good())
-        intact = f" The checkpoint of step {earlier[-1]} is intact." if earlier else ""
-        return OSError(
-            f"Step {step} could not be saved to {self.directory}: "
-            f"{cause.strerror or cause}.{intact}"
-        )
+    @contextlib.contextmanager
+    def _explained(self, step: int) -> Iterator[None]:
+        """Tidies up after a save that fails, and says what the file system said."""
+        try:
+            yield
+        except Exception as error:
+            if processes.is_primary():
+                with contextlib.suppress(OSError):  # then the next save does it
+                    self._folders.abandon(step)
+            cause = orbax_io.os_error(error)
+            if cause is None:
+                raise
+            earlier = max(self._folders.good(), default=None)
+            raise OSError(
+                f"Step {step} could not be saved to {self.directory}: "
+                f"{cause.strerror or cause}."
+                + (
+                    ""
+                    if earlier is None
+                    else f" The checkpoint of step {earlier} is intact."
+                )
+            ) from error
 
     def _ranked(self) -> list[int]:
         """Returns the good steps with the metric: best first, then earlier first."""

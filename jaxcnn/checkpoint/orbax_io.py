@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,8 +47,6 @@ def os_error(error: BaseException) -> OSError | None:
     if isinstance(error, OSError):
         return error
     if match := re.search(r"os_error_code='(\d+)'", str(error)):
-        import os
-
         code = int(match[1])
         return OSError(code, os.strerror(code))
     return None

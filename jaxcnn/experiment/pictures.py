@@ -1,6 +1,5 @@
 """Pictures of what a trained model does: predictions, reconstructions."""
 
-import numpy as np
 from etils import epath
 
 from jaxcnn.data import Source
@@ -18,11 +17,17 @@ def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str:
 
     folder = epath.Path(folder)
     if run.config.task == "classification":
-        images = source.images[:_COUNT]
-        probabilities = run.predict(images)
-        name = "predictions.png"
-        _draw_predictions(plotting, folder / name, run, source, images, probabilities)
-        return name
+        images, labels = source.images[:_COUNT], source.labels[:_COUNT]
+        plotting.prediction_grid(
+            folder / "predictions.png",
+            images,
+            labels,
+            run.predict(images),
+            class_names=run.class_names,
+            columns=10,
+            title=f"{run.config.model} on {source.name}, {source.split}",
+        )
+        return "predictions.png"
     images = source.images[:10]
     rows = {"input": images, "output": run.predict(images)}
     if "target" in source.extras:
@@ -31,22 +36,3 @@ def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str:
         }
     plotting.comparison_grid(folder / "reconstructions.png", rows)
     return "reconstructions.png"
-
-
-def _draw_predictions(plotting, path, run, source, images, probabilities) -> None:
-    names, labels = run.class_names, source.labels[: len(images)]
-    predicted = np.argmax(probabilities, axis=1)
-    titles = []
-    for guess, label, row in zip(predicted, labels, probabilities, strict=True):
-        title = f"{names[guess]}  {100 * row[guess]:.0f} %"
-        titles.append(title if guess == label else f"{title}, is {names[label]}")
-    share = np.mean(predicted == labels)
-    plotting.image_grid(
-        path,
-        images,
-        titles=titles,
-        correct=predicted == labels,
-        columns=10,
-        title=f"{source.name}, {source.split}: the first {len(images)} images, "
-        f"{100 * share:.0f} % right",
-    )

@@ -64,6 +64,11 @@ VARIANTS = {
     ),
 }
 
+#: Compiling takes all the time here, and a third of it without LLVM's optimisations.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
@@ -86,19 +91,19 @@ def batch(name):
 @functools.cache
 def initial(name):
     images, _ = batch(name)
-    return jax.jit(build(name).init)(jax.random.key(0), images)
+    return quick_jit(build(name).init)(jax.random.key(0), images)
 
 
 @functools.cache
 def evaluation(name):
     """Returns the compiled `apply` that may change the batch statistics."""
-    return jax.jit(functools.partial(build(name).apply, mutable=["batch_stats"]))
+    return quick_jit(functools.partial(build(name).apply, mutable=["batch_stats"]))
 
 
 def step_of(model, tx):
     """Returns a compiled training step over (params, model state, optimizer state)."""
 
-    @jax.jit
+    @quick_jit
     def step(params, state, opt_state, key, images, labels):
         def objective(params):
             logits, new = model.apply(
@@ -201,7 +206,7 @@ def test_bfloat16_computes_in_it_and_keeps_the_rest_float32(name):
 def test_bfloat16_logits_are_near(name):
     images, _ = batch(name)
     logits, _ = evaluation(name)(initial(name), images)
-    near = jax.jit(build(name, dtype=jnp.bfloat16).apply)(initial(name), images)
+    near = quick_jit(build(name, dtype=jnp.bfloat16).apply)(initial(name), images)
     np.testing.assert_allclose(near, logits, atol=0.03 * float(jnp.abs(logits).max()))
     assert not np.array_equal(near, logits)
 

@@ -39,7 +39,7 @@ class ConvNet(nn.Module):
 
 
 def batch_of(k: int, size: int = 16) -> dict[str, np.ndarray]:
-    """Returns batch k: uint8 images 6x6x1 of three classes that differ in brightness."""
+    """Returns batch k: uint8 images 6x6x1, three classes of other brightness."""
     random = np.random.default_rng([7, k])
     labels = random.integers(0, 3, size).astype(np.int32)
     noise = random.integers(0, 60, (size, 6, 6, 1))

@@ -54,7 +54,7 @@ class SaveCheckpoints(Hook):
         Raises:
             ValueError: if what was saved is another tree, or all of it is damaged.
         """
-        if self.checkpoints.latest_step is None:
+        if not (self.checkpoints.steps or self.checkpoints.damaged):
             return state
         restored = self.checkpoints.restore(state, step="latest")
         self._loaded = dict(restored.info or {})
