@@ -117,7 +117,7 @@ class Poisoned(nets.Batches):
     def __getitem__(self, k):
         batch = super().__getitem__(k)
         images = batch["image"].astype(np.float32) / 255
-        return {**batch, "image": images * (np.inf if k == 4 else 1)}
+        return {**batch, "image": images + (np.inf if k == 4 else 0)}
 
 
 class ReadAtEnd(Hook):
