@@ -34,13 +34,15 @@ def conv_padding(
         [(1, 1), (2, 2)]
     """
     word = padding.lower() if isinstance(padding, str) else None
-    if word not in ("same", "valid", None) or (word is None and padding < 0):
+    number = padding if isinstance(padding, int) else -1
+    if word not in ("same", "valid") and number < 0:
         raise ValueError(
             f"padding must be 'same', 'valid' or a number of at least 0, "
             f"got {padding!r}."
         )
     if word != "same":
-        return [(padding if word is None else 0,) * 2] * len(kernel_size)
+        number = max(0, number)
+        return [(number, number)] * len(kernel_size)
     totals = [dilation * (size - 1) for size in kernel_size]
     return [(total // 2, total - total // 2) for total in totals]
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.checks import check_images, check_number, check_numbers
+from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import ConvNorm
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.ops import global_average_pool, max_pool
@@ -39,6 +39,10 @@ class BasicBlock(nn.Module):
     kernel_init: Initializer = he_normal_fan_out
     dtype: Dtype | None = None
     axis_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("shortcut", self.shortcut, ("projection", "pad"))
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
