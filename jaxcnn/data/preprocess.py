@@ -56,8 +56,8 @@ def to_float(images: Array) -> Array:
     """Returns float32 images: integers divided by their type's maximum, floats as is.
 
     Example:
-        >>> print(to_float(jnp.array([0, 51, 255], jnp.uint8)))
-        [0.  0.2 1. ]
+        >>> print(to_float(jnp.array([0, 255], jnp.uint8)))
+        [0. 1.]
     """
     images = jnp.asarray(images)
     if jnp.issubdtype(images.dtype, jnp.integer):
