@@ -214,11 +214,13 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
 
 def _schedule(config: ExperimentConfig, num_steps: int, per_epoch: int) -> Any:
     optimizer = config.optimizer
+    warmup_steps = round(optimizer.warmup_epochs * per_epoch)
     return make_schedule(
         optimizer.schedule,
         optimizer.learning_rate,
         num_steps,
-        warmup_steps=round(optimizer.warmup_epochs * per_epoch),
+        # So that a short try, `--steps 20`, of a long recipe works.
+        warmup_steps=min(warmup_steps, num_steps // 2),
         **optimizer.schedule_options,
     )
 

@@ -79,7 +79,7 @@ class OptimizerConfig:
     schedule_options: Arguments = dataclasses.field(default_factory=dict)
     """The schedule's own, such as '{"final_factor": 0.1}'."""
     warmup_epochs: float = 0.0
-    """Passes over the data in which the rate grows from 0."""
+    """Passes over the data in which the rate grows; at most half of the steps."""
     options: Arguments = dataclasses.field(default_factory=dict)
     """The optimizer's own, such as '{"momentum": 0.5}'."""
     weight_decay: float = 0.0
@@ -151,25 +151,28 @@ class ExperimentConfig:
 
 def validate(config: ExperimentConfig) -> None:
     """Raises ValueError for a number out of its range, naming the field."""
-    bounds = {
-        "epochs": (config.epochs, config.epochs > 0),
-        "steps": (config.steps, config.steps is None or config.steps > 0),
-        "log_every": (config.log_every, config.log_every > 0),
-        "patience": (config.patience, config.patience >= 0),
-        "data.batch_size": (config.data.batch_size, config.data.batch_size > 0),
-        "data.eval_batch_size": (
-            config.data.eval_batch_size,
-            config.data.eval_batch_size > 0,
-        ),
-        "data.noise": (config.data.noise, config.data.noise >= 0),
-        "optimizer.learning_rate": (
-            config.optimizer.learning_rate,
-            config.optimizer.learning_rate > 0,
-        ),
+    positive = {
+        "epochs": config.epochs,
+        "steps": config.steps,
+        "eval_every": config.eval_every,
+        "save_every": config.save_every,
+        "log_every": config.log_every,
+        "time_limit": config.time_limit,
+        "data.batch_size": config.data.batch_size,
+        "data.eval_batch_size": config.data.eval_batch_size,
+        "optimizer.learning_rate": config.optimizer.learning_rate,
     }
-    for name, (value, good) in bounds.items():
-        if not good:
+    for name, value in positive.items():
+        if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, got {value}.")
+    for name, value in {
+        "patience": config.patience,
+        "data.noise": config.data.noise,
+    }.items():
+        if value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}.")
+    if config.overwrite and not config.fresh:
+        raise ValueError("overwrite needs fresh: --fresh --overwrite deletes a run.")
     if config.task == "reconstruction" and config.data.standardize:
         raise ValueError(
             "data.standardize is for classification: a reconstruction is compared with "

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import jax
 
 from jaxcnn.data.prefetch import prefetch
-from jaxcnn.train.hooks.base import Hook
+from jaxcnn.train.hooks import Hook, make_hook
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
@@ -173,7 +173,7 @@ def fit(
     data: TrainingData,
     *,
     num_steps: int,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[Hook | str] = (),
 ) -> TrainState:
     """Trains until `num_steps` updates have been made in all and returns the state.
 
@@ -186,18 +186,17 @@ def fit(
         step: From `parallelize`; an uncompiled step is compiled by `jax.jit`.
         data: Answers `data[k]` and `data.steps_per_epoch`.
         num_steps: Updates in all, those already in `state.step` included.
-        hooks: What happens around the steps, in this order.
+        hooks: What happens around the steps, in this order: `Hook`s, or names of those
+            that need no argument: `"progress"`, `"train_log"`, `"stop_on_signal"`.
 
     Raises:
         NonFiniteError: if the loss or the state is not finite; raised when a hook reads
             a value, and at the end at the latest.
-        ValueError: if `num_steps` is negative or a hook is not a `Hook`.
+        ValueError: if `num_steps` is negative or a hook is unknown.
     """
     if num_steps < 0:
         raise ValueError(f"num_steps must be 0 or more, got {num_steps}.")
-    for hook in hooks:
-        if not isinstance(hook, Hook):
-            raise ValueError(f"hooks must be Hook objects, got {hook!r}.")
+    hooks = [make_hook(hook) for hook in hooks]
     if hasattr(step, "donates"):
         step = parallelize(step, "jit")
     devices = step.devices if isinstance(step, ParallelStep) else 1

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax.errors import ScopeParamShapeError
 from jax import lax
 
 from jaxcnn.data.preprocess import to_float
@@ -54,7 +55,7 @@ def make_train_step(
 
     Raises:
         ValueError: if the model's call has no argument `train`; while tracing, if the
-            loss is not `[batch]`.
+            loss is not `[batch]` or the images do not fit the parameters.
     """
     require_train_argument(model)
 
@@ -69,9 +70,10 @@ def make_train_step(
         devices = 1 if axis_name is None else lax.axis_size(axis_name)
 
         def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
-            outputs, model_state = model.apply(
+            outputs, model_state = _apply(
+                model,
                 {"params": params, **state.model_state},
-                *task.inputs(batch),
+                task.inputs(batch),
                 train=True,
                 rngs=_streams(model_key),
                 mutable=list(state.model_state),
@@ -137,7 +139,7 @@ def make_eval_step(
 
     def eval_step(state: TrainState, batch: Batch) -> Metrics:
         batch = _prepare(batch, preprocess, None, None, axis_name)
-        outputs = model.apply(state.variables, *task.inputs(batch), train=False)
+        outputs = _apply(model, state.variables, task.inputs(batch), train=False)
         _, metrics = _measure(task, outputs, batch)
         return _sum(metrics, axis_name)
 
@@ -161,9 +163,23 @@ def make_predict_step(
         images = to_float(images)
         if preprocess is not None:
             images = preprocess(images)
-        return model.apply(variables, images, train=False)
+        return _apply(model, variables, (images,), train=False)
 
     return predict
+
+
+def _apply(
+    model: nn.Module, variables: PyTree, inputs: tuple[Any, ...], **options: Any
+) -> Any:
+    """Returns `model.apply(...)`, with a shape that does not fit as a ValueError."""
+    try:
+        return model.apply(variables, *inputs, **options)
+    except ScopeParamShapeError as error:
+        shapes = [list(leaf.shape) for leaf in jax.tree.leaves(inputs)]
+        raise ValueError(
+            f"Input of shape {', '.join(map(str, shapes))} does not fit the parameters "
+            f"of {type(model).__name__}, which were made for another: {error}"
+        ) from error
 
 
 def _prepare(

@@ -43,7 +43,9 @@ def assert_same_tree(one, two):
         for name in one:
             assert_same_tree(one[name], two[name])
     elif isinstance(one, jax.Array):  # the typed key
-        np.testing.assert_array_equal(jax.random.key_data(one), jax.random.key_data(two))
+        np.testing.assert_array_equal(
+            jax.random.key_data(one), jax.random.key_data(two)
+        )
     else:
         np.testing.assert_array_equal(one, two)
 

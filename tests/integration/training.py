@@ -2,10 +2,10 @@
 
     python -m tests.integration.training RUN [WHERE]
 
-A CNN with dropout, batch norm, augmentation, a schedule and early stopping's counters on
-300 digits: all that a resume has to carry. WHERE is `step:7` (right after that step was
-dispatched), `saving:8` (the files are written, the checkpoint not complete), `writing:8`
-(before its first file) or `deleting:2` (an old checkpoint half deleted).
+A CNN with dropout, batch norm, augmentation, a schedule and early stopping's counters
+on 300 digits: all that a resume has to carry. WHERE is `step:7` (right after that step
+was dispatched), `saving:8` (the files are written, the checkpoint not complete),
+`writing:8` (before its first file) or `deleting:2` (an old checkpoint half deleted).
 """
 
 import os

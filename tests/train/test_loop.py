@@ -117,7 +117,7 @@ class Poisoned(nets.Batches):
     def __getitem__(self, k):
         batch = super().__getitem__(k)
         images = batch["image"].astype(np.float32) / 255
-        return {**batch, "image": images * (np.inf if k == 4 else 1)}
+        return {**batch, "image": images + (np.inf if k == 4 else 0)}
 
 
 class ReadAtEnd(Hook):
@@ -192,13 +192,24 @@ def test_many_unread_steps_are_read_in_time(step, start, monkeypatch):
         ({"num_steps": -1}, "num_steps must be 0 or more, got -1"),
         (
             {"num_steps": 1, "hooks": [print]},
-            "hooks must be Hook objects, got <built-in",
+            "Hook objects or names, got <built-in",
+        ),
+        (
+            {"num_steps": 1, "hooks": ["progres"]},
+            r"Unknown hook 'progres'. Did you mean 'progress'\?",
         ),
     ],
 )
 def test_bad_arguments(options, message, step, start):
     with pytest.raises(ValueError, match=message):
         fit(start, step, nets.Batches(), **options)
+
+
+def test_hooks_by_name(step, start, capsys):
+    state = fit(
+        start, step, nets.Batches(), num_steps=2, hooks=["train_log", "stop_on_signal"]
+    )
+    assert state.step == 2
 
 
 def eval_batches(size):

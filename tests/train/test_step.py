@@ -230,6 +230,21 @@ def test_bad_options_of_classification(options, message):
         classification(**options)
 
 
+def test_images_of_other_channels_than_the_parameters_are_refused():
+    model, tx = nets.ConvNet(), optax.sgd(0.1)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    batch = nets.batch_of(0)
+    batch["image"] = np.repeat(batch["image"], 3, axis=-1)
+    for make in (
+        lambda: make_train_step(model, tx, classification())(state, batch),
+        lambda: make_eval_step(model, classification())(state, batch),
+    ):
+        with pytest.raises(
+            ValueError, match=r"Input of shape \[16, 6, 6, 3\] does not fit .*ConvNet"
+        ):
+            make()
+
+
 def test_an_untyped_key_is_refused():
     with pytest.raises(ValueError, match="key must be a typed key"):
         init_state(nets.Linear(), optax.sgd(0.1), jax.random.PRNGKey(0), nets.EXAMPLE)

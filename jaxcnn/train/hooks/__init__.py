@@ -1,5 +1,6 @@
 """What happens around the steps of a run: logs, evaluation, saving, stopping."""
 
+from jaxcnn.named import call_named
 from jaxcnn.train.hooks.base import Hook
 from jaxcnn.train.hooks.evaluation import EarlyStopping, Evaluate
 from jaxcnn.train.hooks.limits import StopOnSignal, TimeLimit
@@ -13,6 +14,25 @@ from jaxcnn.train.hooks.records import (
 )
 from jaxcnn.train.hooks.saving import SaveCheckpoints
 
+
+def make_hook(hook: Hook | str) -> Hook:
+    """Returns the hook itself, or the one of that name with its default options.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest one, or another object.
+    """
+    named = {
+        "progress": Progress,
+        "stop_on_signal": StopOnSignal,
+        "train_log": TrainLog,
+    }
+    if isinstance(hook, str):
+        return call_named("hook", named, hook)
+    if not isinstance(hook, Hook):
+        raise ValueError(f"hooks must be Hook objects or names, got {hook!r}.")
+    return hook
+
+
 __all__ = [
     "DrawCurves",
     "EarlyStopping",
@@ -25,5 +45,6 @@ __all__ = [
     "TensorBoard",
     "TimeLimit",
     "TrainLog",
+    "make_hook",
     "read_metrics",
 ]

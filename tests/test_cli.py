@@ -1,0 +1,183 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jaxcnn import cli
+from jaxcnn.data import load_source
+from jaxcnn.experiment.main import exit_cleanly
+from tests.experiment.conftest import finished, small  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Returns three digit pictures, one of them of another size and mode."""
+    folder = tmp_path_factory.mktemp("digits")
+    source = load_source("digits", "test[:3]")
+    paths = []
+    for k, image in enumerate(source.images):
+        picture = Image.fromarray(image[..., 0])
+        if k == 2:
+            picture = picture.resize((50, 40)).convert("RGB")
+        picture.save(folder / f"{k}.png")
+        paths.append(str(folder / f"{k}.png"))
+    return paths
+
+
+@pytest.fixture
+def run(finished):  # noqa: F811
+    return finished[0].directory
+
+
+def call(capsys, *args):
+    assert cli.dispatch(list(args)) == 0
+    return capsys.readouterr().out
+
+
+def test_usage_and_version(capsys):
+    assert "jaxcnn COMMAND" in call(capsys)
+    assert "predict RUN IMAGE" in call(capsys, "--help")
+    assert call(capsys, "--version").strip()[0].isdigit()
+
+
+def test_predict_names_classes_with_probabilities(capsys, run, digits):
+    lines = call(capsys, "predict", run, *digits, "--top", "2").splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{digits[0]}: ")
+    assert lines[0].count("%") == 2
+
+
+def test_predict_as_csv_and_json_agree(capsys, run, digits):
+    table = list(
+        csv.DictReader(io.StringIO(call(capsys, "predict", run, *digits, "--csv")))
+    )
+    objects = call(capsys, "predict", run, *digits, "--json").splitlines()
+    assert len(table) == 9
+    for k, line in enumerate(objects):
+        values = json.loads(line)
+        assert values["file"] == table[3 * k]["file"] == digits[k]
+        for rank, entry in enumerate(values["top"]):
+            row = table[3 * k + rank]
+            assert row["rank"] == str(rank + 1)
+            assert row["class"] == entry["class"]
+            assert float(row["probability"]) == pytest.approx(
+                entry["probability"], abs=1e-6
+            )
+        probabilities = [entry["probability"] for entry in values["top"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_evaluate_gives_the_result_of_the_run(capsys, run, finished):  # noqa: F811
+    values = json.loads(
+        call(capsys, "evaluate", run, "--split", "test[:100]", "--json")
+    )
+    assert values["accuracy"] == pytest.approx(finished[0].metrics["accuracy"])
+    text = call(capsys, "evaluate", run, "--split", "validation", "--step", "latest")
+    assert text.startswith("validation, step 12: ")
+    assert "accuracy" in text
+
+
+def test_models_lists_names_and_kinds(capsys):
+    assert "resnet50" in call(capsys, "models")
+    lines = call(capsys, "models", "*", "--kind", "autoencoder").splitlines()
+    assert any(line.startswith("conv_autoencoder ") for line in lines)
+    assert all(line.endswith("autoencoder") for line in lines)
+
+
+def test_summary_of_a_name_and_of_a_run(capsys, run):
+    assert "8,490" in call(capsys, "summary", "lenet")
+    values = json.loads(call(capsys, "summary", "resnet18", "--size", "224", "--json"))
+    assert values["params"] == 11_689_512
+    assert "[1, 28, 28, 1]" in call(capsys, "summary", run) or "28" in call(
+        capsys, "summary", run
+    )
+
+
+def test_train_from_flags_and_from_a_file(capsys, tmp_path):
+    flags = [
+        *("--data.split", "train[:200]", "--data.test-split", "test[:50]"),
+        *("--data.eval-batch-size", "50", "--steps", "2"),
+    ]
+    text = call(capsys, "train", *flags, "--run", str(tmp_path / "a"), "--model", "mlp")
+    assert "Finished after 2 steps" in text
+    file = str(ROOT / "experiments" / "digits_lenet.py")
+    text = call(capsys, "train", file, *flags, "--run", str(tmp_path / "b"))
+    assert "Finished after 2 steps" in text
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert config["experiment"]["name"] == "digits_lenet"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["trian"], r"Unknown command 'trian'. Did you mean 'train'\?"),
+        (["train", "no.py"], "no experiment file no.py"),
+        (["train", "--stpes", "3"], r"Did you mean --steps\?"),
+        (["models", "resnet5"], r"No model is named 'resnet5'. Did you mean"),
+        (["models", "--kind", "classifer"], r"Did you mean 'classifier'\?"),
+        (["summary", "lenett"], r"Did you mean 'lenet"),
+        (["summary", "lenet", "--size", "1", "2", "3"], "--size takes one or two"),
+        (["summary", "lenet", "--size", "4"], "lenet|LeNet"),
+        (["evaluate", "nowhere"], "nowhere is not a run folder"),
+        (["predict", "nowhere", "a.png"], "nowhere is not a run folder"),
+        (["predict", "RUN", "--top", "0", "a.png"], "--top must be 1 or more"),
+        (["predict", "RUN"], "at least one picture|images"),
+        (["predict", "RUN", "a.png", "--csv", "--json"], "exclude each other"),
+        (["predict", "RUN", "missing.png"], "There is no picture missing.png"),
+        (["predict", "RUN", "RUN/config.json"], "is not a picture"),
+        (
+            ["predict", "RUN", "a.png", "--step", "x"],
+            "--step is best, latest or a number",
+        ),
+        (["predict", "RUN", "a.png", "--step", "7"], "no good checkpoint of step 7"),
+        (["evaluate", "RUN", "--split", "tets"], "tets"),
+    ],
+)
+def test_bad_input_is_one_clear_line(args, message, run):
+    args = [arg.replace("RUN", run) for arg in args]
+    with pytest.raises((ValueError, OSError), match=message):
+        cli.dispatch(args)
+
+
+def test_a_file_without_a_config(tmp_path):
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"has no function get_config"):
+        cli.dispatch(["train", str(tmp_path / "empty.py")])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ValueError("two\nlines"), 2, "jaxcnn: two lines\n"),
+        (OSError("gone"), 2, "jaxcnn: gone\n"),
+        (KeyboardInterrupt(), 130, "jaxcnn: aborted\n"),
+    ],
+)
+def test_errors_become_a_line_and_a_code(error, code, text, capsys):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        exit_cleanly(command)
+    assert stop.value.code == code
+    assert capsys.readouterr().err == text
+
+
+def test_the_program_itself_exits_with_2_and_no_traceback():
+    ended = subprocess.run(
+        [sys.executable, "-m", "jaxcnn", "summary", "resnet5"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "Did you mean" in ended.stderr
+    assert "Traceback" not in ended.stderr
