@@ -245,7 +245,15 @@ def test_the_api_page_lists_the_public_names():
     assert {n for n in listed if n.count(".") == 1} == {
         f"jaxcnn.{name}" for name in jaxcnn.__all__
     }
-    for part in ("augment", "data", "experiment", "losses", "metrics", "optim", "train"):
+    for part in (
+        "augment",
+        "data",
+        "experiment",
+        "losses",
+        "metrics",
+        "optim",
+        "train",
+    ):
         names = set(importlib.import_module(f"jaxcnn.{part}").__all__)
         shown = {f"jaxcnn.{name}" for name in jaxcnn.__all__}
         missing = {
