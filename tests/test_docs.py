@@ -265,25 +265,6 @@ def test_the_api_page_lists_the_public_names():
     assert {n for n in listed if n.count(".") == 1} == {
         f"jaxcnn.{name}" for name in jaxcnn.__all__
     }
-<<<<<<< HEAD
-    for part in (
-        "augment",
-        "data",
-        "experiment",
-        "losses",
-        "metrics",
-        "optim",
-        "train",
-    ):
-        names = set(importlib.import_module(f"jaxcnn.{part}").__all__)
-        shown = {f"jaxcnn.{name}" for name in jaxcnn.__all__}
-        missing = {
-            name
-            for name in names
-            if f"jaxcnn.{name}" not in shown and f"jaxcnn.{part}.{name}" not in listed
-        }
-        assert not missing, f"jaxcnn.{part}: {missing}"
-=======
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -295,7 +276,6 @@ def test_the_api_page_lists_the_names_of_the_parts(part):
         if getattr(module, name) is not getattr(jaxcnn, name, None)
     }
     assert names == {n for n in listed_names() if n.startswith(f"jaxcnn.{part}.")}
->>>>>>> docs
 
 
 def test_every_listed_name_is_there():
