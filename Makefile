@@ -25,7 +25,7 @@ format: .venv/.ready ## rewrite to the style
 parity: .venv/.parity ## equal to PyTorch and torchvision for the same weights
 	@$(PY) -m pytest -q -m parity $(TEST_ARGS)
 
-bench: .venv/.ready ## speed, beside PyTorch where it is installed (make parity installs it)
+bench: .venv/.ready ## images/s of train step and inference; JSON in benchmarks/results
 	@$(PY) -m benchmarks
 
 docs: .venv/.docs ## the documentation as a site in site/

@@ -28,11 +28,11 @@ RECIPES = ("plain", "deep")
 
 def get_config(recipe: str = "plain") -> ExperimentConfig:
     """Returns the configuration of a recipe."""
-    args = {"convs_per_stage": 2} if recipe == "deep" else {}
+    model = "denoising_autoencoder" + ("_deep" if recipe == "deep" else "")
     return ExperimentConfig(
         name=f"mnist_denoising_{recipe}",
         task="reconstruction",
-        model=ModelConfig("denoising_autoencoder", args=args),
+        model=ModelConfig(model),
         data=DataConfig(
             "mnist", validation=5000, batch_size=128, standardize=False, noise=NOISE
         ),

@@ -10,7 +10,14 @@ import pytest
 
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data import load_source
-from jaxcnn.experiment import DataConfig, ModelConfig, OptimizerConfig, build, train
+from jaxcnn.experiment import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    build,
+    train,
+    training,
+)
 from jaxcnn.experiment.measure import measure_run
 from jaxcnn.lock import RunLock
 from jaxcnn.run import RunConfig, load_run
@@ -26,9 +33,14 @@ def copied(finished, tmp_path):
     return directory
 
 
-def quietly(config):
+def quietly(config, *, pictures=False):
+    """Trains without a word, and without pictures, which take most of the time."""
     file = io.StringIO()
-    return train(config, file=file), file.getvalue()
+    with pytest.MonkeyPatch.context() as patch:
+        if not pictures:
+            patch.setattr(training, "draw_results", lambda *args: None)
+            patch.setattr("jaxcnn.plotting.learning_curves", lambda *a, **o: None)
+        return train(config, file=file), file.getvalue()
 
 
 def test_a_finished_run_leaves_all_that_its_use_needs(finished):
@@ -158,7 +170,7 @@ def test_fresh_in_an_empty_folder_needs_no_more(tmp_path):
 
 
 def test_early_stopping_ends_with_the_best(tmp_path):
-    config = small(tmp_path / "run", patience=1, eval_every=2, steps=400)
+    config = small(tmp_path / "run", patience=1, eval_every=4, steps=400)
     result, _ = quietly(config)
     assert result.complete
     assert "early stopping" in result.stop_reason
@@ -207,7 +219,7 @@ def test_denoising_draws_what_it_cleaned(tmp_path):
         steps=2,
     )
     data = dataclasses.replace(config.data, noise=0.5, standardize=False)
-    result, _ = quietly(dataclasses.replace(config, data=data))
+    result, _ = quietly(dataclasses.replace(config, data=data), pictures=True)
     assert set(result.metrics) == {"loss", "psnr"}
     assert (Path(result.directory) / "reconstructions.png").exists()
 
@@ -379,8 +391,6 @@ class Abort(Hook):
 
 
 def test_an_aborted_run_frees_its_folder(tmp_path, monkeypatch):
-    from jaxcnn.experiment import training
-
     plain = training._hooks
     with monkeypatch.context() as patch:
         patch.setattr(training, "_hooks", lambda *args: [*plain(*args), Abort()])

@@ -89,8 +89,14 @@ def built(name):
     return model, jax.tree.map(draw, shapes), images
 
 
+#: Compiling takes most of the time here, and less of it without optimisations.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+
+
 def compiled(model, method="__call__"):
-    return jax.jit(lambda v, x: model.apply(v, x, method=method))
+    return quick_jit(lambda v, x: model.apply(v, x, method=method))
 
 
 def abstract(shape, batch=2):
@@ -189,6 +195,16 @@ def test_output_activation(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_untrained_output_starts_at_the_mean(name):
+    model = small(name, output_mean=0.3)
+    zeros = jnp.zeros((1, *model.latent_shape))
+    init = functools.partial(model.init, method="decode")
+    variables = quick_jit(init)(jax.random.key(0), zeros)
+    out = compiled(model, "decode")(variables, zeros)
+    assert jnp.allclose(out, 0.3)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_keeps_float32_outside(name):
     model, variables, images = built(name)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
@@ -213,7 +229,7 @@ def test_overfits_one_batch_with_a_gradient_for_every_parameter(name):
     model = model.clone(output_activation=None)
     tx = optax.adam(1e-2)
 
-    @jax.jit
+    @quick_jit
     def step(variables, state):
         def loss(variables):
             return jnp.mean((model.apply(variables, images, train=True) - images) ** 2)
@@ -281,6 +297,10 @@ def decode(model, shape):
         (
             lambda: create_model("conv_autoencoder", output_activation="sigmod"),
             "output_activation='sigmod' is unknown. Did you mean 'sigmoid'",
+        ),
+        (
+            lambda: create_model("mlp_autoencoder", output_mean=1),
+            "output_mean must lie between 0 and 1, got 1",
         ),
         (
             lambda: create_model("conv_autoencoder", downsample="mean"),

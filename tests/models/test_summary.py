@@ -8,6 +8,7 @@ import pytest
 
 from jaxcnn.models import summary
 from jaxcnn.models.summary import summarize
+from jaxcnn.registry import create_model
 
 
 class LeNet(nn.Module):
@@ -70,6 +71,31 @@ def test_lenet_by_hand():
     assert head.receptive_field is None
     assert (table.params, table.macs) == (8_490, 467_200)
     assert table.receptive_field == 16  # 1, 5, 6, 14, 16
+
+
+# Receptive fields: LeNet 1, 5, 6, 14, 16. ResNet-18: 7 after the stem, 11 after its
+# pool, then two 3x3 a block, 4, 8, 16 and 32 pixels apart: 43, 99, 211, 435. ResNet-50
+# has one 3x3 a block, the first of a stage at the finer step: 35, 91, 267, 427. The
+# Inception blocks reach furthest through two 3x3, or one 5x5: 6, 14; 24, 40. CIFAR
+# ResNets: 3, then 6 (18) 3x3 a stage, 1, 2 and 4 pixels apart, the first of a stage at
+# the finer step: 15, 37, 81 (39, 109, 249).
+GOLDEN = {
+    "lenet": ((28, 28, 1), 467_200, 16),
+    "lenet5": ((28, 28, 1), 416_520, 16),
+    "inception_small": ((28, 28, 1), 6_019_200, 40),
+    "resnet20_cifar": ((32, 32, 3), 40_551_040, 81),
+    "resnet56_cifar": ((32, 32, 3), 125_485_696, 249),
+    "resnet18": ((224, 224, 3), 1_814_073_344, 435),
+    "resnet50": ((224, 224, 3), 4_089_184_256, 427),
+    "denoising_autoencoder": ((28, 28, 1), 6_002_304, 15),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_registered_models(name):
+    image, macs, field = GOLDEN[name]
+    table = summarize(create_model(name), (1, *image))
+    assert (table.macs, table.receptive_field) == (macs, field)
 
 
 def test_multiply_adds_are_those_of_one_image():

@@ -1,0 +1,26 @@
+import pytest
+
+import benchmarks.__main__ as bench
+
+
+def test_rows_hold_what_was_timed():
+    rows = bench.measure(["lenet"], repeats=3)
+    assert [row["kind"] for row in rows] == ["train", "inference"]
+    for row in rows:
+        low, high = row["middle_half"]
+        assert low <= row["images_per_second"] <= high
+        assert row["first_call_seconds"] > 0
+
+
+def test_the_environment_names_hardware_versions_and_commit():
+    about = bench.environment()
+    assert about["versions"].keys() == {"jaxcnn", "jax", "flax", "python"}
+    assert about["commit"]
+    assert "cores" in about["cpu"]
+
+
+@pytest.mark.parametrize("name", bench.ROWS)
+def test_every_row_is_a_registered_model(name):
+    import jaxcnn
+
+    assert name in jaxcnn.list_models()
