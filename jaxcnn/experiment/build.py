@@ -179,8 +179,15 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             )
         if config.data.standardize:
             preprocess = PreprocessConfig(*source.channel_stats())
-    elif hasattr(create_model(name, **arguments), "image_shape"):
-        arguments.setdefault("image_shape", list(source.image_shape))
+    else:
+        model = create_model(name, **arguments)
+        means, _ = source.channel_stats()
+        for option, value in {
+            "image_shape": list(source.image_shape),
+            "output_mean": sum(means) / len(means),
+        }.items():
+            if hasattr(model, option):
+                arguments.setdefault(option, value)
     if config.bfloat16:
         arguments["dtype"] = "bfloat16"
     classifies = config.task == "classification"

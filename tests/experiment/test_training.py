@@ -141,7 +141,7 @@ def test_a_run_does_not_go_on_with_other_data(copied):
     config = json.loads((copied / "config.json").read_text())
     config["data"]["fingerprint"] = "another"
     (copied / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="data: was .*'another'.*now "):
+    with pytest.raises(ValueError, match=r"data: was .*'another'.*now "):
         quietly(small(copied))
 
 
@@ -275,7 +275,7 @@ def test_a_second_process_on_the_folder_is_refused(copied):
 
 def test_a_run_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="run folder .* cannot be made"):
+    with pytest.raises(OSError, match=r"run folder .* cannot be made"):
         quietly(small(tmp_path / "file" / "run"))
 
 
