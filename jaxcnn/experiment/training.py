@@ -39,8 +39,8 @@ from jaxcnn.version import __version__
 RESULTS_FILE = "results.json"
 #: What may differ when a run goes on: nothing that changes a number of the steps made.
 _MAY_CHANGE = {
-    *("epochs", "steps", "time_limit", "tensorboard", "parallel", "run", "fresh"),
-    *("overwrite", "name"),
+    *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
+    *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 

@@ -183,7 +183,8 @@ def fit(
 
     Args:
         state: From `init_state`, or restored. A step that donates makes it unusable.
-        step: From `parallelize`; an uncompiled step is compiled by `jax.jit`.
+        step: From `parallelize`, or any function of that kind, called as it is; what
+            `make_train_step` returned is compiled by `jax.jit` first.
         data: Answers `data[k]` and `data.steps_per_epoch`.
         num_steps: Updates in all, those already in `state.step` included.
         hooks: What happens around the steps, in this order: `Hook`s, or names of those

@@ -95,7 +95,7 @@ def make_train_step(
         grads, (model_state, metrics) = gradient(params)
         grads, metrics = _sum(grads, axis_name), _sum(metrics, axis_name)
         if axis_name is not None:
-            model_state = lax.pmean(model_state, axis_name)
+            model_state = _average(model_state, axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = _all_finite((metrics["loss"].total, params, model_state))
@@ -225,6 +225,17 @@ def _streams(key: Array) -> dict[str, Array]:
 
 def _sum(tree: PyTree, axis_name: str | None) -> PyTree:
     return tree if axis_name is None else lax.psum(tree, axis_name)
+
+
+def _average(tree: PyTree, axis_name: str) -> PyTree:
+    """Returns the mean over devices; integers, which have none, are the largest."""
+
+    def average(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return lax.pmean(leaf, axis_name)
+        return lax.pmax(leaf, axis_name)
+
+    return jax.tree.map(average, tree)
 
 
 def _all_finite(tree: PyTree) -> Array:

@@ -108,6 +108,25 @@ def test_unsynchronised_pmap_has_local_statistics():
     assert difference.max() > 1e-4
 
 
+class Counter(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        calls = self.variable("counters", "calls", lambda: jnp.zeros((), jnp.int32))
+        if train:
+            calls.value += 1
+        return nn.Dense(3, name="head")(x.reshape(len(x), -1))
+
+
+def test_under_pmap_integers_in_the_models_state_stay_integers():
+    step = make_train_step(Counter(), TX, classification(), axis_name="batch")
+    step = parallelize(step, "pmap")
+    state = init_state(Counter(), TX, jax.random.key(0), nets.EXAMPLE)
+    for k in range(2):
+        state, _ = step(state, nets.batch_of(k))
+    calls = state.model_state["counters"]["calls"]
+    assert (calls.dtype, int(calls)) == (jnp.int32, 2)
+
+
 @pytest.mark.parametrize("how", ["jit", "mesh", "pmap"])
 def test_evaluation_agrees_on_all_devices(how):
     model = nets.ConvNet()

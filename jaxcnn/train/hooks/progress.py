@@ -66,7 +66,8 @@ class Progress(Hook):
         speed = self._images_per_second(loop, now)
         if self._bar is not None:
             self._bar.n = loop.step
-            self._bar.set_postfix_str(f"{_words(loop.latest)}, {speed:,.0f} images/s")
+            words = [*filter(None, [_words(loop.latest)]), f"{speed:,.0f} images/s"]
+            self._bar.set_postfix_str(", ".join(words))
         else:
             left = (now - loop.started) / max(loop.step - loop.first_step, 1)
             left *= loop.num_steps - loop.step
