@@ -113,6 +113,8 @@ class ExperimentConfig:
     """Steps between records of the training metrics."""
     patience: int = 0
     """Stop early after so many evaluations without a better one; 0 for never."""
+    min_delta: float = 0.0
+    """Better means better by more than this."""
     seed: int = 0
     """Of the parameters, the order of the data, augmentation and dropout."""
     bfloat16: bool = False
@@ -167,6 +169,7 @@ def validate(config: ExperimentConfig) -> None:
             raise ValueError(f"{name} must be above 0, got {value}.")
     for name, value in {
         "patience": config.patience,
+        "min_delta": config.min_delta,
         "data.noise": config.data.noise,
     }.items():
         if value < 0:

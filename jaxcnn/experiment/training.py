@@ -160,6 +160,7 @@ def _hooks(
                 best or "loss",
                 mode=experiment.run_config.mode,
                 patience=config.patience,
+                min_delta=config.min_delta,
                 checkpoints=saver.checkpoints,
             )
         )
