@@ -213,7 +213,7 @@ def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
     """Raises ValueError, with both sides of every difference, if a run cannot go on."""
     differences = [
         f"{name}: was {one!r}, now {two!r}"
-        for name, one, two in _compare(old.experiment, new.experiment)
+        for name, one, two in _compare(_filled(old.experiment), new.experiment)
         if name not in _MAY_CHANGE
     ]
     if old.data != new.data:
@@ -235,6 +235,11 @@ def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
             f"{folder} holds a run that cannot go on like this. "
             f"{'; '.join(differences)}. Give another --run, or --fresh --overwrite."
         )
+
+
+def _filled(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Returns the configuration with fields that are younger than the run."""
+    return ExperimentConfig.from_json(experiment).to_json()
 
 
 def _compare(

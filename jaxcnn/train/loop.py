@@ -93,7 +93,7 @@ class Loop:
         """Ends the run after this step; the first reason given is kept."""
         if self.stop_reason is None:
             self.stop_reason = reason
-            self.complete = complete
+            self.complete = complete or self.step >= self.num_steps
 
     def read(self, lag: int = 0) -> None:
         """Reads the metrics of the steps so far from the device, and waits for them.

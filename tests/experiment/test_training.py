@@ -145,6 +145,14 @@ def test_a_run_does_not_go_on_with_other_data(copied):
         quietly(small(copied))
 
 
+def test_a_run_from_before_a_field_existed_goes_on(copied):
+    config = json.loads((copied / "config.json").read_text())
+    del config["experiment"]["min_delta"]
+    (copied / "config.json").write_text(json.dumps(config))
+    result, _ = quietly(small(copied))
+    assert result.complete
+
+
 def test_the_length_matters_under_a_schedule(tmp_path):
     optimizer = OptimizerConfig("adam", 5e-3, schedule="cosine")
     config = small(tmp_path / "run", optimizer=optimizer, steps=2)

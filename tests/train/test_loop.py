@@ -79,6 +79,12 @@ def test_a_stopped_run_ends_after_the_step_with_the_first_reason(step, start):
     assert hook.calls[-2:] == [("end", 3, False, "enough"), ("close",)]
 
 
+def test_a_stop_at_the_last_step_changes_nothing(step, start):
+    hook = Calls(stop_at=2)
+    fit(start, step, nets.Batches(), num_steps=2, hooks=[hook])
+    assert hook.calls[-2] == ("end", 2, True, "enough")
+
+
 def test_two_half_runs_equal_one_bit_for_bit(step, start):
     whole = fit(start, step, nets.Batches(), num_steps=13)
     half = fit(start, step, nets.Batches(), num_steps=6)
