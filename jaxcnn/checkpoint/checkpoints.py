@@ -185,8 +185,7 @@ class Checkpoints:
         }
         with self._explained(step):
             processes.from_primary(lambda: str(self._folders.start(step)))
-            with orbax_io.quiet():
-                finish = self._write(step, arrays)
+            finish = self._write(step, arrays)
         background = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending = background.submit(self._finish, step, record, finish)
         background.shutdown(wait=False)  # the thread ends with this save
@@ -283,8 +282,7 @@ class Checkpoints:
     ) -> None:
         """Runs in the background: completes a step, then deletes what is not kept."""
         with self._explained(step):
-            with orbax_io.quiet():
-                finish_arrays()
+            finish_arrays()
             if processes.is_primary():
                 self._folders.finish(step, record)
         if processes.is_primary():

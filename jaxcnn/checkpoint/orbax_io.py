@@ -1,10 +1,9 @@
 """The only place that speaks Orbax: named arrays to a folder and back."""
 
-import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
@@ -20,6 +19,7 @@ def write(folder: epath.Path, arrays: dict[str, Any]) -> Callable[[], None]:
     """
     from orbax.checkpoint import v1
 
+    logging.getLogger("absl").addFilter(_is_wanted)
     context = v1.Context()
     # Made in the background, a folder that cannot be made leaves threads that wait
     # twenty minutes for it.
@@ -52,16 +52,9 @@ def os_error(error: BaseException) -> OSError | None:
     return None
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences the tracebacks that threads of Orbax log before they raise the same."""
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Tells a log record from the tracebacks that Orbax's threads log.
 
-    def keep(record: logging.LogRecord) -> bool:
-        return "raised an exception" not in record.getMessage()
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
+    They raise the same error, and log it at any time, also after the error was raised.
+    """
+    return "_SignalingThread.run() raised an exception" not in record.getMessage()
