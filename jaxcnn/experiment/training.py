@@ -144,7 +144,6 @@ def _hooks(
     hooks: list[Hook] = [
         StopOnSignal(),
         JsonLines(folder / METRICS),
-        TrainLog(config.log_every, schedule=experiment.schedule),
     ]
     if config.time_limit is not None:
         hooks.append(TimeLimit(config.time_limit))
@@ -153,6 +152,8 @@ def _hooks(
     if experiment.validation is not None:
         every = config.eval_every or experiment.train.steps_per_epoch
         hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
+    # After the evaluation, so that no record is left to make after the last save.
+    hooks.append(TrainLog(config.log_every, schedule=experiment.schedule))
     hooks += [Progress(file=file), saver]
     if config.patience:
         hooks.append(

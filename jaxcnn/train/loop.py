@@ -90,8 +90,15 @@ class Loop:
         return self.step / self.steps_per_epoch
 
     def stop(self, reason: str, *, complete: bool = False) -> None:
-        """Ends the run after this step; the first reason given is kept."""
-        if self.stop_reason is None:
+        """Ends the run after this step; the first reason given is kept.
+
+        An end of the run's own (`complete`) comes before a signal or a time limit at
+        the same step, which may therefore come too late: after the last step they
+        change nothing. Else that step's last records would be made by no start.
+        """
+        if self.complete and not complete:
+            return
+        if self.stop_reason is None or complete > self.complete:
             self.stop_reason = reason
             self.complete = complete
 

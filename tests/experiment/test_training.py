@@ -186,6 +186,33 @@ def test_early_stopping_ends_with_the_best(tmp_path):
     assert again.step == result.step
 
 
+class AbortAtEnd(Hook):
+    def on_end(self, loop):
+        raise KeyboardInterrupt
+
+
+def test_early_stopping_killed_after_its_last_save_loses_no_record(
+    tmp_path, monkeypatch
+):
+    config = small(
+        tmp_path / "whole", patience=1, eval_every=4, log_every=1000, steps=400
+    )
+    quietly(config)
+    broken = dataclasses.replace(config, run=str(tmp_path / "broken"))
+    plain = training._hooks
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_hooks", lambda *args: [AbortAtEnd(), *plain(*args)])
+        with pytest.raises(KeyboardInterrupt):
+            quietly(broken)
+    assert quietly(broken)[0].complete
+    ends = [
+        [(r["step"], r["split"]) for r in read_metrics(tmp_path / name / "metrics")]
+        for name in ("whole", "broken")
+    ]
+    assert ends[0] == ends[1]
+    assert ends[0][-1][1] == "train"
+
+
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
 def test_all_devices_give_the_same_run(finished, tmp_path, parallel):
     result, printed = quietly(small(tmp_path / "run", parallel=parallel))

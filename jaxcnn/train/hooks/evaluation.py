@@ -49,6 +49,7 @@ class Evaluate(Hook):
     def on_step(self, loop: Loop) -> None:
         """Evaluates where it is due."""
         if loop.step % self.every == 0 or loop.complete:
+            loop.read()  # a state that is not finite is not worth a record
             loop.record(self.split, evaluate(self.step, loop.state, self.batches))
 
 
