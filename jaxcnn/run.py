@@ -53,12 +53,7 @@ class RunConfig:
         """Writes `config.json` into the run folder, made if missing."""
         folder = epath.Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        values = dataclasses.asdict(self)
-        text = json.dumps(values, indent=2) + "\n"
-        # Written aside and renamed, so that a kill leaves no half a file.
-        part = folder / f"{CONFIG_FILE}.part"
-        part.write_text(text)
-        part.replace(folder / CONFIG_FILE)
+        write_json(folder / CONFIG_FILE, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, directory: epath.PathLike) -> "RunConfig":
@@ -88,6 +83,14 @@ class RunConfig:
         if "dtype" in arguments:
             arguments["dtype"] = jnp.dtype(arguments["dtype"])
         return create_model(self.model, **arguments)
+
+
+def write_json(path: epath.PathLike, values: dict[str, Any]) -> None:
+    """Writes a JSON file aside and renames it, so that a kill leaves no half a file."""
+    path = epath.Path(path)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(values, indent=2) + "\n")
+    part.replace(path)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,7 +96,7 @@ def build(config: ExperimentConfig) -> Experiment:
     run_config = _run_config(config, source)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
-    num_steps = config.steps or max(round(config.epochs * per_epoch), 1)
+    num_steps = total_steps(config, per_epoch)
     schedule = _schedule(config, num_steps, per_epoch)
     tx = make_optimizer(
         config.optimizer.name,
@@ -219,15 +219,25 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     return model
 
 
+def total_steps(config: ExperimentConfig, per_epoch: int) -> int:
+    """Returns the updates that a configuration asks for in all."""
+    return config.steps or max(round(config.epochs * per_epoch), 1)
+
+
+def warmup_steps(config: ExperimentConfig, per_epoch: int) -> int:
+    """Returns the updates in which the learning rate grows."""
+    wanted = round(config.optimizer.warmup_epochs * per_epoch)
+    # So that a short try, `--steps 20`, of a long recipe works.
+    return min(wanted, total_steps(config, per_epoch) // 2)
+
+
 def _schedule(config: ExperimentConfig, num_steps: int, per_epoch: int) -> Any:
     optimizer = config.optimizer
-    warmup_steps = round(optimizer.warmup_epochs * per_epoch)
     return make_schedule(
         optimizer.schedule,
         optimizer.learning_rate,
         num_steps,
-        # So that a short try, `--steps 20`, of a long recipe works.
-        warmup_steps=min(warmup_steps, num_steps // 2),
+        warmup_steps=warmup_steps(config, per_epoch),
         **optimizer.schedule_options,
     )
 

@@ -153,6 +153,35 @@ def test_the_length_matters_under_a_schedule(tmp_path):
         quietly(dataclasses.replace(config, steps=3))
 
 
+def test_a_warm_up_that_was_cut_short_cannot_grow_later(tmp_path):
+    optimizer = OptimizerConfig("adam", 5e-3, warmup_epochs=0.5)  # 4 of 7 steps
+    config = small(tmp_path / "run", optimizer=optimizer, steps=4)
+    quietly(config)
+    with pytest.raises(ValueError, match=r"the warm-up, .*was 2 steps, now 3"):
+        quietly(dataclasses.replace(config, steps=6))
+    # Four steps have room in both of these.
+    config = dataclasses.replace(config, run=str(tmp_path / "longer"), steps=8)
+    quietly(config)
+    assert quietly(dataclasses.replace(config, steps=9))[0].step == 9
+
+
+@pytest.mark.parametrize("text", ['{"split": "te', "[]", "{}"])
+def test_damaged_results_are_made_again(copied, text):
+    before = json.loads((copied / "results.json").read_text())
+    (copied / "results.json").write_text(text)
+    result, _ = quietly(small(copied))
+    assert result.metrics == pytest.approx(before["metrics"])
+    assert json.loads((copied / "results.json").read_text())["metrics"]
+
+
+def test_checkpoints_without_a_config_are_not_gone_on_with(copied):
+    (copied / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"holds checkpoints but no config\.json"):
+        quietly(small(copied))
+    with pytest.raises(ValueError, match="add --overwrite"):
+        quietly(small(copied, fresh=True))
+
+
 def test_fresh_deletes_a_run_only_when_told_twice(copied):
     with pytest.raises(ValueError, match="add --overwrite"):
         quietly(small(copied, fresh=True))
