@@ -79,6 +79,25 @@ def test_a_stopped_run_ends_after_the_step_with_the_first_reason(step, start):
     assert hook.calls[-2:] == [("end", 3, False, "enough"), ("close",)]
 
 
+@pytest.mark.parametrize(
+    ("asked_here", "reason"), [(True, "enough"), (False, "another process was asked")]
+)
+def test_several_processes_stop_at_the_same_step(
+    step, start, monkeypatch, asked_here, reason
+):
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    others = not asked_here
+    monkeypatch.setattr(
+        "jaxcnn.checkpoint.processes.any_process", lambda flag: flag or others
+    )
+    hook = Calls(stop_at=3 if asked_here else None)
+    state = fit(start, step, nets.Batches(), num_steps=40, hooks=[hook])
+    assert state.step == 16
+    ended = hook.calls[-2]
+    assert ended[:3] == ("end", 16, False)
+    assert ended[3].startswith(reason)
+
+
 def test_two_half_runs_equal_one_bit_for_bit(step, start):
     whole = fit(start, step, nets.Batches(), num_steps=13)
     half = fit(start, step, nets.Batches(), num_steps=6)
