@@ -35,8 +35,8 @@ def make_train_step(
     The batch's images may be integers, which are divided by their type's maximum. Then
     come `augment`, `preprocess`, the model, the loss and one update. A `"mask"` in the
     batch weighs the examples; without one all count alike. The metrics are those of the
-    task and `"loss"`, `"finite"` (1 if the loss and all new parameters are finite) and,
-    with a penalty, `"penalty"`, which the loss leaves out.
+    task and `"loss"`, `"finite"` (1 if the loss and all of the new state are finite)
+    and, with a penalty, `"penalty"`, which the loss leaves out.
 
     Under `jax.jit`, also with arguments sharded over a mesh, batch statistics and
     averages are those of the global batch. Under `pmap` or `shard_map` set `axis_name`:
@@ -99,6 +99,7 @@ def make_train_step(
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = _all_finite((metrics["loss"].total, params, model_state))
+        finite &= _stays_finite(state.opt_state, opt_state)
         metrics["finite"] = Mean.of(jnp.reshape(finite.astype(jnp.float32), (1,)))
         state = state.replace(
             step=state.step + 1,
@@ -241,3 +242,19 @@ def _average(tree: PyTree, axis_name: str) -> PyTree:
 def _all_finite(tree: PyTree) -> Array:
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def _stays_finite(before: PyTree, after: PyTree) -> Array:
+    """Returns whether what was finite still is.
+
+    An optimizer may start with infinity (`reduce_on_plateau`'s best value). One that
+    overflows can leave the parameters finite: under Adam they stand still for ever.
+    """
+    kept = [
+        jnp.all(jnp.isfinite(new) | ~jnp.isfinite(old))
+        for old, new in zip(
+            jax.tree.leaves(before), jax.tree.leaves(after), strict=True
+        )
+        if jnp.issubdtype(new.dtype, jnp.inexact)
+    ]
+    return jnp.all(jnp.array(kept, bool))

@@ -248,3 +248,32 @@ def test_images_of_other_channels_than_the_parameters_are_refused():
 def test_an_untyped_key_is_refused():
     with pytest.raises(ValueError, match="key must be a typed key"):
         init_state(nets.Linear(), optax.sgd(0.1), jax.random.PRNGKey(0), nets.EXAMPLE)
+
+
+@pytest.mark.parametrize(("scale", "finite"), [(1.0, 1.0), (1e25, 0.0)])
+def test_an_optimizer_that_overflows_is_not_finite(scale, finite):
+    """Adam's second moment is the first to: the parameters stop, and stay finite."""
+    task = classification()
+    loud = task._replace(loss=lambda *args: scale * task.loss(*args))
+    model, tx = nets.Linear(3), optax.adam(1e-3)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    step = jax.jit(make_train_step(model, tx, loud))
+    state, metrics = step(state, nets.batch_of(0))
+    assert np.isfinite(state.params["head"]["kernel"]).all()
+    assert metrics["finite"].total == finite
+
+
+def test_an_optimizer_may_start_with_infinity():
+    tx = optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau())
+
+    def update(grads, opt_state, params):
+        return tx.update(grads, opt_state, params, value=jnp.float32(1))
+
+    own = optax.GradientTransformation(tx.init, update)
+    model = nets.Linear(3)
+    state = init_state(model, own, jax.random.key(0), nets.EXAMPLE)
+    assert not np.isfinite(jax.tree.leaves(state.opt_state)).all()
+    _, metrics = jax.jit(make_train_step(model, own, classification()))(
+        state, nets.batch_of(0)
+    )
+    assert metrics["finite"].total == 1
