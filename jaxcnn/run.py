@@ -14,11 +14,13 @@ from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.registry import create_model
 from jaxcnn.train.step import make_predict_step
+from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics"
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +83,18 @@ class RunConfig:
         """Returns the model, without its parameters."""
         arguments = dict(self.model_args)
         if "dtype" in arguments:
-            arguments["dtype"] = jnp.dtype(arguments["dtype"])
+            arguments["dtype"] = _dtype(arguments["dtype"])
         return create_model(self.model, **arguments)
+
+
+def _dtype(name: Any) -> Any:
+    try:
+        return jnp.dtype(name)
+    except TypeError:
+        raise ValueError(
+            f"dtype={name!r} is unknown.{nearest(str(name), _DTYPES)} "
+            f"Allowed: {', '.join(map(repr, _DTYPES))}."
+        ) from None
 
 
 def write_json(path: epath.PathLike, values: dict[str, Any]) -> None:

@@ -172,7 +172,9 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     preprocess = None
     if config.task == "classification":
         arguments.setdefault("num_classes", source.num_classes)
-        if arguments["num_classes"] < source.num_classes:
+        classes = arguments["num_classes"]
+        # What is no number at all, the model refuses.
+        if isinstance(classes, int) and classes < source.num_classes:
             raise ValueError(
                 f"num_classes is {arguments['num_classes']}, but "
                 f"{config.data.name!r} has {source.num_classes} classes."
@@ -196,7 +198,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         model_args=arguments,
         task=config.task,
         image_shape=source.image_shape,
-        class_names=source.class_names if classifies else (),
+        class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
         best=(
             ("accuracy" if classifies else "loss") if config.data.validation else None
@@ -210,6 +212,14 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         },
         experiment=config.to_json(),
     )
+
+
+def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Returns a name for every logit, those that no example has included."""
+    known, wanted = source.class_names, arguments["num_classes"]
+    if not isinstance(wanted, int):
+        return known
+    return (*known, *(f"class {k}" for k in range(len(known), wanted)))
 
 
 def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:

@@ -288,6 +288,14 @@ def test_a_run_without_validation_uses_its_last_state(tmp_path):
     assert RunConfig.load(result.directory).best is None
 
 
+def test_more_logits_than_classes_have_names_too(tmp_path):
+    model = ModelConfig("cnn", args={"features": [4], "num_classes": 12})
+    result, _ = quietly(small(tmp_path / "run", model=model, steps=1), pictures=True)
+    run = load_run(result.directory)
+    assert run.class_names[9:] == ("9", "class 10", "class 11")
+    assert run.predict(np.zeros((1, 28, 28, 1), np.uint8)).shape == (1, 12)
+
+
 def test_a_test_part_is_optional(tmp_path):
     config = small(tmp_path / "run", steps=2)
     data = dataclasses.replace(config.data, test_split="")
@@ -386,6 +394,18 @@ def bad(**changes):
         (
             bad(optimizer=OptimizerConfig(schedule="cosin")),
             r"'cosin'. Did you mean 'cosine'",
+        ),
+        (
+            bad(model=ModelConfig("cnn", args={"num_classes": "10"})),
+            "num_classes must be a whole number of at least 0, got '10'",
+        ),
+        (
+            bad(model=ModelConfig("cnn", args={"dtype": "bfloat"})),
+            r"dtype='bfloat' is unknown. Did you mean 'bfloat16'\? Allowed: 'float32'",
+        ),
+        (
+            bad(optimizer=OptimizerConfig(options={"momentum": "much"})),
+            r"optimizer 'sgd' cannot take \{'momentum': 'much'\}",
         ),
         (
             bad(model=ModelConfig("cnn", args={"num_classes": 5})),
