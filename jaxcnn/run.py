@@ -137,8 +137,8 @@ class Run:
             `[n, classes]` float32, every row sums to 1; or `[n, h, w, c]` float32.
 
         Raises:
-            ValueError: if the images have another shape than those of the run, or
-                floats outside [0, 1].
+            ValueError: if the images have another shape than those of the run, or are
+                other integers than uint8, or floats outside [0, 1].
         """
         images = np.asarray(images)
         self._check(images)
@@ -158,9 +158,12 @@ class Run:
                 f"images must be {['n', *shape]} with n of 1 or more, "
                 f"got {list(images.shape)}."
             )
-        if not np.issubdtype(images.dtype, np.integer) and not (
-            images.min() >= 0 and images.max() <= 1
-        ):
+        if np.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
+            # Divided by its type's maximum, int64 of 0 to 255 would be all black.
+            raise ValueError(
+                f"images must be uint8 or float in [0, 1], got {images.dtype}."
+            )
+        if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(
                 "float images must be in [0, 1], got values in "
                 f"[{images.min()}, {images.max()}]."
@@ -227,7 +230,7 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         uint8 `[height, width, channels]`.
 
     Raises:
-        ValueError: if the file is not a picture, or the channels are others.
+        ValueError: if the file is no picture or damaged, or the channels are others.
         OSError: if there is no such file.
     """
     from PIL import Image, UnidentifiedImageError
@@ -237,6 +240,8 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         with epath.Path(path).open("rb") as file, Image.open(file) as image:
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+                image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
             image = image.convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -245,4 +250,6 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{path} is not a picture that Pillow reads.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"The picture {path} cannot be read: {error}.") from error
     return pixels

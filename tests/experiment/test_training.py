@@ -452,6 +452,7 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
         (np.zeros((2, 28, 28, 3), np.uint8), r"must be \['n', 28, 28, 1\]"),
         (np.zeros((28, 28, 1), np.uint8), r"got \[28, 28, 1\]"),
         (np.zeros((0, 28, 28, 1), np.uint8), "n of 1 or more"),
+        (np.zeros((1, 28, 28, 1), np.int64), "must be uint8 or float .*, got int64"),
         (np.full((1, 28, 28, 1), 7.0, np.float32), r"must be in \[0, 1\]"),
         (np.full((1, 28, 28, 1), np.nan, np.float32), r"must be in \[0, 1\]"),
     ],
@@ -459,6 +460,13 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
 def test_images_that_a_run_cannot_take(finished, images, message):
     with pytest.raises(ValueError, match=message):
         load_run(finished[0].directory).predict(images)
+
+
+def test_a_run_that_names_no_data_cannot_be_measured(copied):
+    config = RunConfig.load(copied)
+    dataclasses.replace(config, experiment={}).save(copied)
+    with pytest.raises(ValueError, match="does not say on which data"):
+        measure_run(copied)
 
 
 class Abort(Hook):
