@@ -14,7 +14,7 @@ from jaxcnn.data.prefetch import prefetch
 from jaxcnn.train.hooks import Hook, make_hook
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
-from jaxcnn.train.task import Metrics
+from jaxcnn.train.task import Metrics, require_means
 from jaxcnn.typing import Batch, PyTree
 
 #: Steps after which several processes ask each other whether to stop, which waits.
@@ -165,6 +165,8 @@ class Loop:
 
     def advance(self, state: TrainState, metrics: Metrics, batch_size: int) -> None:
         """Takes the result of a step, still on its way on the device."""
+        if not self.batch_size:
+            require_means(metrics)
         self.state = state
         self.step += 1
         self.batch_size = batch_size

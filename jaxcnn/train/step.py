@@ -7,13 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax.errors import ScopeParamShapeError
+from flax.errors import (
+    ScopeCollectionNotFound,
+    ScopeParamNotFoundError,
+    ScopeParamShapeError,
+)
 from jax import lax
 
 from jaxcnn.data.preprocess import to_float
 from jaxcnn.metrics import Mean
 from jaxcnn.train.state import TrainState, require_train_argument
-from jaxcnn.train.task import Metrics, Task
+from jaxcnn.train.task import Metrics, Task, require_means
 from jaxcnn.typing import Array, Batch, PyTree
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -175,6 +179,11 @@ def _apply(
     """Returns `model.apply(...)`, with a shape that does not fit as a ValueError."""
     try:
         return model.apply(variables, *inputs, **options)
+    except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
+        raise ValueError(
+            f"The state is not one of {type(model).__name__}: {error} "
+            "Make it with init_state for the same model."
+        ) from error
     except ScopeParamShapeError as error:
         shapes = [list(leaf.shape) for leaf in jax.tree.leaves(inputs)]
         raise ValueError(
@@ -202,7 +211,7 @@ def _prepare(
         start = 0 if axis_name is None else lax.axis_index(axis_name) * size
         batch.setdefault("position", start + jnp.arange(size, dtype=jnp.int32))
         batch = dict(augment(key, batch))
-    if preprocess is not None:
+    if preprocess is not None and "image" in batch:
         batch["image"] = preprocess(batch["image"])
     return batch
 
@@ -215,7 +224,9 @@ def _measure(task: Task, outputs: PyTree, batch: Batch) -> tuple[Mean, Metrics]:
             f"{list(mask.shape)}, got {list(values.shape)}."
         )
     loss = Mean.of(values, mask)
-    return loss, {"loss": loss, **task.metrics(outputs, batch)}
+    metrics = {"loss": loss, **task.metrics(outputs, batch)}
+    require_means(metrics)
+    return loss, metrics
 
 
 def _streams(key: Array) -> dict[str, Array]:

@@ -142,6 +142,13 @@ def test_early_stopping_goes_on_where_it_stopped(step):
     assert state.step == 4
 
 
+def test_early_stopping_takes_no_nan_for_the_best(step):
+    hook = EarlyStopping("loss", patience=4, restore_best=False)
+    hooks = [Scores([np.nan, 3.0, 2.0, 2.5]), hook]
+    fit(start(), step, nets.Batches(), num_steps=4, hooks=hooks)
+    assert (hook.best_step, hook.waited) == (3, 1)
+
+
 def test_early_stopping_on_a_metric_that_is_not_there(step):
     hooks = [Scores([1.0]), EarlyStopping("los")]
     with pytest.raises(ValueError, match=r"watches 'los'.*Did you mean 'loss'"):
@@ -195,6 +202,13 @@ def test_a_signal_ends_the_run_after_the_step(step, number):
     state = fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks)
     assert state.step == 3
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_of_an_earlier_run_does_not_end_the_next(step):
+    hook = StopOnSignal()
+    hooks = [Signals(signal.SIGTERM, 1), hook]
+    state = fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks)
+    assert fit(state, step, nets.Batches(), num_steps=5, hooks=[hook]).step == 5
 
 
 def test_a_second_signal_aborts(step):

@@ -224,6 +224,18 @@ def test_bad_arguments(options, message, step, start):
         fit(start, step, nets.Batches(), **options)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"loss": 1.0}, "metric 'loss' must be a jaxcnn.metrics.Mean, .*got float"),
+        (1.0, "Metrics must be a dict of Mean by name, got 1.0"),
+    ],
+)
+def test_an_own_step_whose_metrics_are_none(metrics, message, start):
+    with pytest.raises(ValueError, match=message):
+        fit(start, lambda state, batch: (state, metrics), nets.Batches(), num_steps=1)
+
+
 def test_hooks_by_name(step, start, capsys):
     state = fit(
         start, step, nets.Batches(), num_steps=2, hooks=["train_log", "stop_on_signal"]

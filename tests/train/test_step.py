@@ -277,3 +277,39 @@ def test_an_optimizer_may_start_with_infinity():
         state, nets.batch_of(0)
     )
     assert metrics["finite"].total == 1
+
+
+def traced(task, batch, model=None, state_of=None):
+    """Traces a train step, which is when it finds what is wrong."""
+    model, tx = model or nets.Linear(3), optax.sgd(0.1)
+    state = init_state(state_of or model, tx, jax.random.key(0), nets.EXAMPLE)
+    return jax.eval_shape(make_train_step(model, tx, task), state, batch)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "labels"}, r"no 'label', .*has \['image', 'labels', 'mask'\]. Did"),
+        ({"image": "images"}, r"no 'image', .*Did you mean 'images'\?"),
+    ],
+)
+def test_a_batch_without_what_the_task_needs(changes, message):
+    batch = {changes.get(name, name): x for name, x in nets.batch_of(0).items()}
+    with pytest.raises(ValueError, match=message):
+        traced(classification(), batch)
+
+
+def test_a_metric_that_is_no_mean():
+    task = classification()._replace(metrics=lambda *args: {"score": jnp.float32(1)})
+    with pytest.raises(ValueError, match=r"metric 'score' must be a jaxcnn\.metrics"):
+        traced(task, nets.batch_of(0))
+
+
+def test_a_state_of_another_model():
+    with pytest.raises(ValueError, match="The state is not one of ConvNet: "):
+        traced(classification(), nets.batch_of(0), nets.ConvNet(), nets.Linear(3))
+
+
+def test_a_class_is_not_a_model():
+    with pytest.raises(ValueError, match=r"must be a Linen module, .*nets\.Linear"):
+        make_train_step(nets.Linear, optax.sgd(0.1), classification())
