@@ -75,7 +75,12 @@ def _config_of(path: Path) -> Any:
         raise ValueError(f"There is no experiment file {path}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # As when the file is run itself: it may import its neighbours.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} has no function get_config().")
     return module.get_config()

@@ -26,7 +26,7 @@ def call_named(
 
     Raises:
         ValueError: if the name or an option is unknown (the nearest is named), or a
-            needed option is missing.
+            needed option is missing or of another type.
 
     Example:
         >>> call_named("number", {"power": lambda x, *, to=2: x**to}, "power", 3, to=3)
@@ -51,4 +51,9 @@ def call_named(
             raise ValueError(
                 f"The {kind} {name!r} needs the argument {parameter.name!r}."
             )
-    return table[name](*args, **options)
+    try:
+        return table[name](*args, **options)
+    except TypeError as error:  # a word for a number, a number for a list
+        raise ValueError(
+            f"The {kind} {name!r} cannot take {options}: {error}."
+        ) from error

@@ -14,11 +14,13 @@ from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.registry import create_model
 from jaxcnn.train.step import make_predict_step
+from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics"
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +55,7 @@ class RunConfig:
         """Writes `config.json` into the run folder, made if missing."""
         folder = epath.Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        values = dataclasses.asdict(self)
-        text = json.dumps(values, indent=2) + "\n"
-        # Written aside and renamed, so that a kill leaves no half a file.
-        part = folder / f"{CONFIG_FILE}.part"
-        part.write_text(text)
-        part.replace(folder / CONFIG_FILE)
+        write_json(folder / CONFIG_FILE, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, directory: epath.PathLike) -> "RunConfig":
@@ -86,8 +83,26 @@ class RunConfig:
         """Returns the model, without its parameters."""
         arguments = dict(self.model_args)
         if "dtype" in arguments:
-            arguments["dtype"] = jnp.dtype(arguments["dtype"])
+            arguments["dtype"] = _dtype(arguments["dtype"])
         return create_model(self.model, **arguments)
+
+
+def _dtype(name: Any) -> Any:
+    try:
+        return jnp.dtype(name)
+    except TypeError:
+        raise ValueError(
+            f"dtype={name!r} is unknown.{nearest(str(name), _DTYPES)} "
+            f"Allowed: {', '.join(map(repr, _DTYPES))}."
+        ) from None
+
+
+def write_json(path: epath.PathLike, values: dict[str, Any]) -> None:
+    """Writes a JSON file aside and renames it, so that a kill leaves no half a file."""
+    path = epath.Path(path)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(values, indent=2) + "\n")
+    part.replace(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +137,8 @@ class Run:
             `[n, classes]` float32, every row sums to 1; or `[n, h, w, c]` float32.
 
         Raises:
-            ValueError: if the images have another shape than those of the run, or
-                floats outside [0, 1].
+            ValueError: if the images have another shape than those of the run, or are
+                other integers than uint8, or floats outside [0, 1].
         """
         images = np.asarray(images)
         self._check(images)
@@ -143,9 +158,12 @@ class Run:
                 f"images must be {['n', *shape]} with n of 1 or more, "
                 f"got {list(images.shape)}."
             )
-        if not np.issubdtype(images.dtype, np.integer) and not (
-            images.min() >= 0 and images.max() <= 1
-        ):
+        if np.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
+            # Divided by its type's maximum, int64 of 0 to 255 would be all black.
+            raise ValueError(
+                f"images must be uint8 or float in [0, 1], got {images.dtype}."
+            )
+        if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(
                 "float images must be in [0, 1], got values in "
                 f"[{images.min()}, {images.max()}]."
@@ -212,7 +230,7 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         uint8 `[height, width, channels]`.
 
     Raises:
-        ValueError: if the file is not a picture, or the channels are others.
+        ValueError: if the file is no picture or damaged, or the channels are others.
         OSError: if there is no such file.
     """
     from PIL import Image, UnidentifiedImageError
@@ -222,6 +240,8 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         with epath.Path(path).open("rb") as file, Image.open(file) as image:
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+                image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
             image = image.convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -230,4 +250,6 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{path} is not a picture that Pillow reads.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {path}.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"The picture {path} cannot be read: {error}.") from error
     return pixels

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from jaxcnn import cli
 from jaxcnn.data import load_source
 from jaxcnn.experiment.main import exit_cleanly
+from jaxcnn.run import read_image
 from tests.experiment.conftest import finished, small  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +54,22 @@ def test_predict_names_classes_with_probabilities(capsys, run, digits):
     assert len(lines) == 3
     assert lines[0].startswith(f"{digits[0]}: ")
     assert lines[0].count("%") == 2
+
+
+def test_a_picture_of_16_bits_is_that_of_8(tmp_path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(pixels).save(tmp_path / "8.png")
+    Image.fromarray(pixels * np.uint16(257)).save(tmp_path / "16.png")
+    for name in ("8.png", "16.png"):
+        image = read_image(tmp_path / name, (16, 16, 1))
+        np.testing.assert_array_equal(image[..., 0], pixels)
+
+
+def test_a_picture_cut_short_is_named(digits, tmp_path):
+    path = tmp_path / "cut.png"
+    path.write_bytes(Path(digits[0]).read_bytes()[:90])
+    with pytest.raises(ValueError, match=r"The picture .*cut\.png cannot be read"):
+        read_image(path, (28, 28, 1))
 
 
 def test_predict_as_csv_and_json_agree(capsys, run, digits):
@@ -144,6 +162,18 @@ def test_bad_input_is_one_clear_line(args, message, run):
     args = [arg.replace("RUN", run) for arg in args]
     with pytest.raises((ValueError, OSError), match=message):
         cli.dispatch(args)
+
+
+def test_an_experiment_file_may_import_its_neighbour(tmp_path):
+    (tmp_path / "a_neighbour.py").write_text("NAME = 'lenett'\n")
+    (tmp_path / "one.py").write_text(
+        "from jaxcnn.experiment import ExperimentConfig, ModelConfig\n"
+        "import a_neighbour\n"
+        "def get_config():\n"
+        "    return ExperimentConfig(model=ModelConfig(a_neighbour.NAME))\n"
+    )
+    with pytest.raises(ValueError, match="Unknown model 'lenett'"):
+        cli.dispatch(["train", str(tmp_path / "one.py")])
 
 
 def test_a_file_without_a_config(tmp_path):

@@ -38,6 +38,11 @@ def test_calls_the_function_of_that_name():
             r"^The change 'negate' has no argument 'x'\. Allowed: no arguments\.$",
         ),
         ("scale", {}, r"^The change 'scale' needs the argument 'by'\.$"),
+        (
+            "scale",
+            {"by": None},
+            r"^The change 'scale' cannot take \{'by': None\}: unsupported operand",
+        ),
     ],
 )
 def test_refuses(name, options, message):

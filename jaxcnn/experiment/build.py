@@ -96,7 +96,7 @@ def build(config: ExperimentConfig) -> Experiment:
     run_config = _run_config(config, source)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
-    num_steps = config.steps or max(round(config.epochs * per_epoch), 1)
+    num_steps = total_steps(config, per_epoch)
     schedule = _schedule(config, num_steps, per_epoch)
     tx = make_optimizer(
         config.optimizer.name,
@@ -172,7 +172,9 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     preprocess = None
     if config.task == "classification":
         arguments.setdefault("num_classes", source.num_classes)
-        if arguments["num_classes"] < source.num_classes:
+        classes = arguments["num_classes"]
+        # What is no number at all, the model refuses.
+        if isinstance(classes, int) and classes < source.num_classes:
             raise ValueError(
                 f"num_classes is {arguments['num_classes']}, but "
                 f"{config.data.name!r} has {source.num_classes} classes."
@@ -196,7 +198,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         model_args=arguments,
         task=config.task,
         image_shape=source.image_shape,
-        class_names=source.class_names if classifies else (),
+        class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
         best=(
             ("accuracy" if classifies else "loss") if config.data.validation else None
@@ -212,6 +214,14 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     )
 
 
+def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Returns a name for every logit, those that no example has included."""
+    known, wanted = source.class_names, arguments["num_classes"]
+    if not isinstance(wanted, int):
+        return known
+    return (*known, *(f"class {k}" for k in range(len(known), wanted)))
+
+
 def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     model = run_config.build_model()
     if config.parallel == "pmap" and hasattr(model, "axis_name"):
@@ -219,15 +229,25 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     return model
 
 
+def total_steps(config: ExperimentConfig, per_epoch: int) -> int:
+    """Returns the updates that a configuration asks for in all."""
+    return config.steps or max(round(config.epochs * per_epoch), 1)
+
+
+def warmup_steps(config: ExperimentConfig, per_epoch: int) -> int:
+    """Returns the updates in which the learning rate grows."""
+    wanted = round(config.optimizer.warmup_epochs * per_epoch)
+    # So that a short try, `--steps 20`, of a long recipe works.
+    return min(wanted, total_steps(config, per_epoch) // 2)
+
+
 def _schedule(config: ExperimentConfig, num_steps: int, per_epoch: int) -> Any:
     optimizer = config.optimizer
-    warmup_steps = round(optimizer.warmup_epochs * per_epoch)
     return make_schedule(
         optimizer.schedule,
         optimizer.learning_rate,
         num_steps,
-        # So that a short try, `--steps 20`, of a long recipe works.
-        warmup_steps=min(warmup_steps, num_steps // 2),
+        warmup_steps=warmup_steps(config, per_epoch),
         **optimizer.schedule_options,
     )
 

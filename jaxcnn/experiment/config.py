@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import typing
 from typing import Annotated, Any, Literal
 
@@ -167,13 +168,18 @@ def validate(config: ExperimentConfig) -> None:
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, got {value}.")
+        if value == math.inf:
+            raise ValueError(f"{name} must be finite, got {value}.")
     for name, value in {
         "patience": config.patience,
         "min_delta": config.min_delta,
         "data.noise": config.data.noise,
     }.items():
-        if value < 0:
+        if not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}.")
+    if not 0 <= config.seed < 2**32:
+        # JAX would take the lower 32 bits alone: another seed, the same parameters.
+        raise ValueError(f"seed must be in [0, 2**32), got {config.seed}.")
     if config.overwrite and not config.fresh:
         raise ValueError("overwrite needs fresh: --fresh --overwrite deletes a run.")
     if config.task == "reconstruction" and config.data.standardize:

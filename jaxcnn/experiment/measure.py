@@ -34,6 +34,8 @@ def measure_run(
         OSError: if the data are missing.
     """
     run = load_run(directory, step=step)
+    if not run.config.experiment:
+        raise ValueError(f"{directory} does not say on which data it was trained.")
     config = ExperimentConfig.from_json(run.config.experiment)
     data = config.data
     if data_dir is not None:

@@ -11,12 +11,19 @@ from typing import IO, Any
 import jax
 from etils import epath
 
-from jaxcnn.checkpoint import Checkpoints
-from jaxcnn.experiment.build import Experiment, build
+from jaxcnn.checkpoint import Checkpoints, processes
+from jaxcnn.experiment.build import Experiment, build, warmup_steps
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.lock import RunLock
-from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, METRICS, RunConfig, load_run
+from jaxcnn.run import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    METRICS,
+    RunConfig,
+    load_run,
+    write_json,
+)
 from jaxcnn.train import (
     DrawCurves,
     EarlyStopping,
@@ -95,7 +102,8 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     _make_folder(folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(RunLock(folder))
-        _prepare_folder(folder, experiment)
+        # By one process: several would take each other's files for those of a run.
+        processes.from_primary(lambda: _prepare_folder(folder, experiment))
         best, mode = experiment.run_config.best, experiment.run_config.mode
         checkpoints = stack.enter_context(
             Checkpoints(folder / CHECKPOINTS, best=best, mode=mode)
@@ -144,7 +152,6 @@ def _hooks(
     hooks: list[Hook] = [
         StopOnSignal(),
         JsonLines(folder / METRICS),
-        TrainLog(config.log_every, schedule=experiment.schedule),
     ]
     if config.time_limit is not None:
         hooks.append(TimeLimit(config.time_limit))
@@ -153,6 +160,8 @@ def _hooks(
     if experiment.validation is not None:
         every = config.eval_every or experiment.train.steps_per_epoch
         hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
+    # After the evaluation, so that no record is left to make after the last save.
+    hooks.append(TrainLog(config.log_every, schedule=experiment.schedule))
     hooks += [Progress(file=file), saver]
     if config.patience:
         hooks.append(
@@ -184,11 +193,15 @@ def _title(experiment: Experiment) -> str:
 def _prepare_folder(folder: epath.Path, experiment: Experiment) -> None:
     """Makes the folder this run's, or raises if it is another's."""
     config = experiment.config
-    if (folder / CONFIG_FILE).exists():
-        if config.fresh:
-            _delete_run(folder, config.overwrite)
-        else:
-            _require_same(RunConfig.load(folder), experiment.run_config, folder)
+    if config.fresh and any((folder / name).exists() for name in _OURS):
+        _delete_run(folder, config.overwrite)
+    elif (folder / CONFIG_FILE).exists():
+        _require_same(RunConfig.load(folder), experiment, folder)
+    elif (folder / CHECKPOINTS).exists():
+        raise ValueError(
+            f"{folder} holds checkpoints but no {CONFIG_FILE} that says what they are "
+            "of. Give another --run, or --fresh --overwrite."
+        )
     try:
         experiment.run_config.save(folder)
     except OSError as error:
@@ -209,8 +222,9 @@ def _delete_run(folder: epath.Path, sure: bool) -> None:
             path.unlink(missing_ok=True)
 
 
-def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
+def _require_same(old: RunConfig, experiment: Experiment, folder: epath.Path) -> None:
     """Raises ValueError, with both sides of every difference, if a run cannot go on."""
+    new = experiment.run_config
     differences = [
         f"{name}: was {one!r}, now {two!r}"
         for name, one, two in _compare(_filled(old.experiment), new.experiment)
@@ -220,16 +234,8 @@ def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
         differences.append(f"data: was {old.data}, now {new.data}")
     if old.model_args != new.model_args and not differences:
         differences.append(f"model: was {old.model_args}, now {new.model_args}")
-    schedule = new.experiment["optimizer"]["schedule"]
-    if schedule != "constant":
-        lengths = [
-            (run.experiment["epochs"], run.experiment["steps"]) for run in (old, new)
-        ]
-        if lengths[0] != lengths[1]:
-            differences.append(
-                f"the length, which the schedule {schedule!r} depends on: was "
-                f"(epochs, steps) = {lengths[0]}, now {lengths[1]}"
-            )
+    if not differences:
+        differences = _length_differences(old, experiment)
     if differences:
         raise ValueError(
             f"{folder} holds a run that cannot go on like this. "
@@ -240,6 +246,25 @@ def _require_same(old: RunConfig, new: RunConfig, folder: epath.Path) -> None:
 def _filled(experiment: dict[str, Any]) -> dict[str, Any]:
     """Returns the configuration with fields that are younger than the run."""
     return ExperimentConfig.from_json(experiment).to_json()
+
+
+def _length_differences(old: RunConfig, experiment: Experiment) -> list[str]:
+    """Returns what a new length of the run would change of the steps made."""
+    before, now = ExperimentConfig.from_json(old.experiment), experiment.config
+    per_epoch, schedule = experiment.train.steps_per_epoch, now.optimizer.schedule
+    lengths = [(c.epochs, c.steps) for c in (before, now)]
+    if schedule != "constant" and lengths[0] != lengths[1]:
+        return [
+            f"the length, which the schedule {schedule!r} depends on: was "
+            f"(epochs, steps) = {lengths[0]}, now {lengths[1]}"
+        ]
+    rises = [warmup_steps(c, per_epoch) for c in (before, now)]
+    if rises[0] != rises[1]:
+        return [
+            "the warm-up, cut to half of a short run: was "
+            f"{rises[0]} steps, now {rises[1]}"
+        ]
+    return []
 
 
 def _compare(
@@ -276,7 +301,7 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
     """Measures the finished run once, draws it, and writes `results.json`."""
     run = load_run(folder)
     path = folder / RESULTS_FILE
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = _read_results(path)
     batches, split = experiment.test, "test"
     if batches is None:
         batches, split = experiment.validation, "validation"
@@ -294,10 +319,19 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
         result, metrics=metrics, split=split, tested_step=run.step
     )
     if jax.process_index() == 0 and known.get("step") != run.step:
-        path.write_text(json.dumps(_results(result), indent=2) + "\n")
+        write_json(path, _results(result))
     if jax.process_index() == 0 and batches is not None:
         draw_results(folder, run, batches.source)
     return result
+
+
+def _read_results(path: epath.Path) -> dict[str, Any]:
+    """Returns what `results.json` holds: nothing if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return values if isinstance(values, dict) and "metrics" in values else {}
 
 
 def _results(result: Result) -> dict[str, Any]:

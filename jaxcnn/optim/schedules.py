@@ -178,6 +178,8 @@ def _check_factor(argument: str, value: float) -> None:
 
 def _relative(boundaries: Sequence[int], warmup: int, total: int) -> tuple[int, ...]:
     """Returns the boundaries counted from the end of the warm-up."""
+    if not isinstance(boundaries, Sequence) or isinstance(boundaries, str):
+        raise ValueError(f"boundaries={boundaries!r} must be a list of steps.")
     ends = (warmup, *boundaries, total)
     if not all(first < second for first, second in itertools.pairwise(ends)):
         raise ValueError(

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import jax
 
+from jaxcnn.checkpoint import processes
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.train.hooks import Hook, make_hook
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
-from jaxcnn.train.task import Metrics
+from jaxcnn.train.task import Metrics, require_means
 from jaxcnn.typing import Batch, PyTree
 
+#: Steps after which several processes ask each other whether to stop, which waits.
+_AGREE_EVERY = 16
 #: Steps whose metrics may lie unread before the loop reads the older half itself.
 _UNREAD_LIMIT = 512
 
@@ -81,6 +84,7 @@ class Loop:
         self.complete = self.step >= num_steps
         self.started = time.monotonic()
         self._hooks = tuple(hooks)
+        self._asked: str | None = None
         self._unread: collections.deque[tuple[int, Metrics]] = collections.deque()
         self._window: dict[str, list[float]] = {}
 
@@ -90,10 +94,22 @@ class Loop:
         return self.step / self.steps_per_epoch
 
     def stop(self, reason: str, *, complete: bool = False) -> None:
-        """Ends the run after this step; the first reason given is kept."""
-        if self.stop_reason is None:
+        """Ends the run after this step; the first reason given is kept.
+
+        An end of the run's own (`complete`) comes before a signal or a time limit at
+        the same step, which may therefore come too late: after the last step they
+        change nothing. Else that step's last records would be made by no start.
+
+        Several processes end at the same step: where one was asked to stop, all do at
+        the next multiple of 16 steps. An end of the run's own must come to all alike.
+        """
+        if self.complete and not complete:
+            return
+        if jax.process_count() > 1 and not complete:
+            self._asked = self._asked or reason
+        elif self.stop_reason is None or complete > self.complete:
             self.stop_reason = reason
-            self.complete = complete or self.step >= self.num_steps
+            self.complete = complete
 
     def read(self, lag: int = 0) -> None:
         """Reads the metrics of the steps so far from the device, and waits for them.
@@ -149,6 +165,8 @@ class Loop:
 
     def advance(self, state: TrainState, metrics: Metrics, batch_size: int) -> None:
         """Takes the result of a step, still on its way on the device."""
+        if not self.batch_size:
+            require_means(metrics)
         self.state = state
         self.step += 1
         self.batch_size = batch_size
@@ -158,6 +176,13 @@ class Loop:
             self.read(lag=_UNREAD_LIMIT // 2)
         for hook in self._hooks:
             hook.on_step(self)
+        if jax.process_count() > 1 and self.step % _AGREE_EVERY == 0:
+            self._agree()
+
+    def _agree(self) -> None:
+        """Ends the run if one of several processes was asked to."""
+        if processes.any_process(self._asked is not None) and not self.complete:
+            self.stop_reason = self._asked or "another process was asked to stop"
 
     def _named_hooks(self) -> Iterable[tuple[str, Hook]]:
         seen: collections.Counter[str] = collections.Counter()

@@ -92,6 +92,11 @@ def init_state(
 
 def require_train_argument(model: nn.Module) -> None:
     """Raises ValueError if the model's call cannot be told that it trains."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            "model must be a Linen module, such as create_model('lenet'), "
+            f"got {model!r}."
+        )
     signature = inspect.signature(type(model).__call__)
     kinds = [parameter.kind for parameter in signature.parameters.values()]
     if (

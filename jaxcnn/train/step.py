@@ -7,13 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax.errors import ScopeParamShapeError
+from flax.errors import (
+    ScopeCollectionNotFound,
+    ScopeParamNotFoundError,
+    ScopeParamShapeError,
+)
 from jax import lax
 
 from jaxcnn.data.preprocess import to_float
 from jaxcnn.metrics import Mean
 from jaxcnn.train.state import TrainState, require_train_argument
-from jaxcnn.train.task import Metrics, Task
+from jaxcnn.train.task import Metrics, Task, require_means
 from jaxcnn.typing import Array, Batch, PyTree
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -35,8 +39,8 @@ def make_train_step(
     The batch's images may be integers, which are divided by their type's maximum. Then
     come `augment`, `preprocess`, the model, the loss and one update. A `"mask"` in the
     batch weighs the examples; without one all count alike. The metrics are those of the
-    task and `"loss"`, `"finite"` (1 if the loss and all new parameters are finite) and,
-    with a penalty, `"penalty"`, which the loss leaves out.
+    task and `"loss"`, `"finite"` (1 if the loss and all of the new state are finite)
+    and, with a penalty, `"penalty"`, which the loss leaves out.
 
     Under `jax.jit`, also with arguments sharded over a mesh, batch statistics and
     averages are those of the global batch. Under `pmap` or `shard_map` set `axis_name`:
@@ -99,6 +103,7 @@ def make_train_step(
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = _all_finite((metrics["loss"].total, params, model_state))
+        finite &= _stays_finite(state.opt_state, opt_state)
         metrics["finite"] = Mean.of(jnp.reshape(finite.astype(jnp.float32), (1,)))
         state = state.replace(
             step=state.step + 1,
@@ -174,6 +179,11 @@ def _apply(
     """Returns `model.apply(...)`, with a shape that does not fit as a ValueError."""
     try:
         return model.apply(variables, *inputs, **options)
+    except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
+        raise ValueError(
+            f"The state is not one of {type(model).__name__}: {error} "
+            "Make it with init_state for the same model."
+        ) from error
     except ScopeParamShapeError as error:
         shapes = [list(leaf.shape) for leaf in jax.tree.leaves(inputs)]
         raise ValueError(
@@ -201,7 +211,7 @@ def _prepare(
         start = 0 if axis_name is None else lax.axis_index(axis_name) * size
         batch.setdefault("position", start + jnp.arange(size, dtype=jnp.int32))
         batch = dict(augment(key, batch))
-    if preprocess is not None:
+    if preprocess is not None and "image" in batch:
         batch["image"] = preprocess(batch["image"])
     return batch
 
@@ -214,7 +224,9 @@ def _measure(task: Task, outputs: PyTree, batch: Batch) -> tuple[Mean, Metrics]:
             f"{list(mask.shape)}, got {list(values.shape)}."
         )
     loss = Mean.of(values, mask)
-    return loss, {"loss": loss, **task.metrics(outputs, batch)}
+    metrics = {"loss": loss, **task.metrics(outputs, batch)}
+    require_means(metrics)
+    return loss, metrics
 
 
 def _streams(key: Array) -> dict[str, Array]:
@@ -241,3 +253,19 @@ def _average(tree: PyTree, axis_name: str) -> PyTree:
 def _all_finite(tree: PyTree) -> Array:
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def _stays_finite(before: PyTree, after: PyTree) -> Array:
+    """Returns whether what was finite still is.
+
+    An optimizer may start with infinity (`reduce_on_plateau`'s best value). One that
+    overflows can leave the parameters finite: under Adam they stand still for ever.
+    """
+    kept = [
+        jnp.all(jnp.isfinite(new) | ~jnp.isfinite(old))
+        for old, new in zip(
+            jax.tree.leaves(before), jax.tree.leaves(after), strict=True
+        )
+        if jnp.issubdtype(new.dtype, jnp.inexact)
+    ]
+    return jnp.all(jnp.array(kept, bool))

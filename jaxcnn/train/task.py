@@ -1,12 +1,13 @@
 """What a model is trained for: a loss and metrics of its outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxcnn.losses import softmax_cross_entropy, squared_error
 from jaxcnn.metrics import Mean, correct, psnr, top_k_correct
+from jaxcnn.tree import nearest
 from jaxcnn.typing import Batch, PyTree
 
 Metrics = dict[str, Mean]
@@ -14,7 +15,16 @@ Metrics = dict[str, Mean]
 
 def image_input(batch: Batch) -> tuple[Any, ...]:
     """Returns the model's arguments for a model that takes the images alone."""
-    return (batch["image"],)
+    return (_entry(batch, "image"),)
+
+
+def _entry(batch: Batch, name: str) -> Any:
+    if name not in batch:
+        raise ValueError(
+            f"The batch has no {name!r}, which the task needs: it has {sorted(batch)}."
+            f"{nearest(name, batch)}"
+        )
+    return batch[name]
 
 
 class Task(NamedTuple):
@@ -31,6 +41,18 @@ class Task(NamedTuple):
     loss: Callable[[PyTree, Batch], jax.Array]
     metrics: Callable[[PyTree, Batch], Metrics]
     inputs: Callable[[Batch], tuple[Any, ...]] = image_input
+
+
+def require_means(metrics: Any) -> None:
+    """Raises ValueError unless the metrics are a `Mean` by name."""
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"Metrics must be a dict of Mean by name, got {metrics!r}.")
+    for name, value in metrics.items():
+        if not isinstance(value, Mean):
+            raise ValueError(
+                f"The metric {name!r} must be a jaxcnn.metrics.Mean, such as "
+                f"Mean.of(values, mask), got {type(value).__name__}."
+            )
 
 
 def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) -> Task:
@@ -54,7 +76,7 @@ def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) ->
 
     def loss(logits: jax.Array, batch: Batch) -> jax.Array:
         return softmax_cross_entropy(
-            logits, batch["label"], label_smoothing=label_smoothing
+            logits, _entry(batch, "label"), label_smoothing=label_smoothing
         )
 
     def metrics(logits: jax.Array, batch: Batch) -> Metrics:

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -83,6 +84,10 @@ def test_an_unknown_field_in_a_file():
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs must be above 0, got 0"),
+        ({"epochs": math.inf}, "epochs must be finite, got inf"),
+        ({"seed": -1}, r"seed must be in \[0, 2\*\*32\), got -1"),
+        ({"seed": 2**32}, r"seed must be in \[0, 2\*\*32\), got 4294967296"),
+        ({"data": DataConfig(noise=math.nan)}, "data.noise must be 0 or more, got nan"),
         ({"steps": 0}, "steps must be above 0, got 0"),
         ({"log_every": 0}, "log_every must be above 0, got 0"),
         ({"eval_every": 0}, "eval_every must be above 0, got 0"),

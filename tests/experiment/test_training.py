@@ -161,6 +161,35 @@ def test_the_length_matters_under_a_schedule(tmp_path):
         quietly(dataclasses.replace(config, steps=3))
 
 
+def test_a_warm_up_that_was_cut_short_cannot_grow_later(tmp_path):
+    optimizer = OptimizerConfig("adam", 5e-3, warmup_epochs=0.5)  # 4 of 7 steps
+    config = small(tmp_path / "run", optimizer=optimizer, steps=4)
+    quietly(config)
+    with pytest.raises(ValueError, match=r"the warm-up, .*was 2 steps, now 3"):
+        quietly(dataclasses.replace(config, steps=6))
+    # Four steps have room in both of these.
+    config = dataclasses.replace(config, run=str(tmp_path / "longer"), steps=8)
+    quietly(config)
+    assert quietly(dataclasses.replace(config, steps=9))[0].step == 9
+
+
+@pytest.mark.parametrize("text", ['{"split": "te', "[]", "{}"])
+def test_damaged_results_are_made_again(copied, text):
+    before = json.loads((copied / "results.json").read_text())
+    (copied / "results.json").write_text(text)
+    result, _ = quietly(small(copied))
+    assert result.metrics == pytest.approx(before["metrics"])
+    assert json.loads((copied / "results.json").read_text())["metrics"]
+
+
+def test_checkpoints_without_a_config_are_not_gone_on_with(copied):
+    (copied / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"holds checkpoints but no config\.json"):
+        quietly(small(copied))
+    with pytest.raises(ValueError, match="add --overwrite"):
+        quietly(small(copied, fresh=True))
+
+
 def test_fresh_deletes_a_run_only_when_told_twice(copied):
     with pytest.raises(ValueError, match="add --overwrite"):
         quietly(small(copied, fresh=True))
@@ -192,6 +221,33 @@ def test_early_stopping_ends_with_the_best(tmp_path):
         np.testing.assert_array_equal(one, two)
     again, _ = quietly(config)
     assert again.step == result.step
+
+
+class AbortAtEnd(Hook):
+    def on_end(self, loop):
+        raise KeyboardInterrupt
+
+
+def test_early_stopping_killed_after_its_last_save_loses_no_record(
+    tmp_path, monkeypatch
+):
+    config = small(
+        tmp_path / "whole", patience=1, eval_every=4, log_every=1000, steps=400
+    )
+    quietly(config)
+    broken = dataclasses.replace(config, run=str(tmp_path / "broken"))
+    plain = training._hooks
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_hooks", lambda *args: [AbortAtEnd(), *plain(*args)])
+        with pytest.raises(KeyboardInterrupt):
+            quietly(broken)
+    assert quietly(broken)[0].complete
+    ends = [
+        [(r["step"], r["split"]) for r in read_metrics(tmp_path / name / "metrics")]
+        for name in ("whole", "broken")
+    ]
+    assert ends[0] == ends[1]
+    assert ends[0][-1][1] == "train"
 
 
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
@@ -238,6 +294,14 @@ def test_a_run_without_validation_uses_its_last_state(tmp_path):
     result, _ = quietly(dataclasses.replace(config, data=data))
     assert result.tested_step == 2
     assert RunConfig.load(result.directory).best is None
+
+
+def test_more_logits_than_classes_have_names_too(tmp_path):
+    model = ModelConfig("cnn", args={"features": [4], "num_classes": 12})
+    result, _ = quietly(small(tmp_path / "run", model=model, steps=1), pictures=True)
+    run = load_run(result.directory)
+    assert run.class_names[9:] == ("9", "class 10", "class 11")
+    assert run.predict(np.zeros((1, 28, 28, 1), np.uint8)).shape == (1, 12)
 
 
 def test_a_test_part_is_optional(tmp_path):
@@ -340,6 +404,18 @@ def bad(**changes):
             r"'cosin'. Did you mean 'cosine'",
         ),
         (
+            bad(model=ModelConfig("cnn", args={"num_classes": "10"})),
+            "num_classes must be a whole number of at least 0, got '10'",
+        ),
+        (
+            bad(model=ModelConfig("cnn", args={"dtype": "bfloat"})),
+            r"dtype='bfloat' is unknown. Did you mean 'bfloat16'\? Allowed: 'float32'",
+        ),
+        (
+            bad(optimizer=OptimizerConfig(options={"momentum": "much"})),
+            r"optimizer 'sgd' cannot take \{'momentum': 'much'\}",
+        ),
+        (
             bad(model=ModelConfig("cnn", args={"num_classes": 5})),
             "num_classes is 5, but 'digits' has 10 classes",
         ),
@@ -384,6 +460,7 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
         (np.zeros((2, 28, 28, 3), np.uint8), r"must be \['n', 28, 28, 1\]"),
         (np.zeros((28, 28, 1), np.uint8), r"got \[28, 28, 1\]"),
         (np.zeros((0, 28, 28, 1), np.uint8), "n of 1 or more"),
+        (np.zeros((1, 28, 28, 1), np.int64), "must be uint8 or float .*, got int64"),
         (np.full((1, 28, 28, 1), 7.0, np.float32), r"must be in \[0, 1\]"),
         (np.full((1, 28, 28, 1), np.nan, np.float32), r"must be in \[0, 1\]"),
     ],
@@ -391,6 +468,13 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
 def test_images_that_a_run_cannot_take(finished, images, message):
     with pytest.raises(ValueError, match=message):
         load_run(finished[0].directory).predict(images)
+
+
+def test_a_run_that_names_no_data_cannot_be_measured(copied):
+    config = RunConfig.load(copied)
+    dataclasses.replace(config, experiment={}).save(copied)
+    with pytest.raises(ValueError, match="does not say on which data"):
+        measure_run(copied)
 
 
 class Abort(Hook):

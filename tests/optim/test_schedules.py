@@ -123,6 +123,7 @@ def test_one_cycle_equals_optax():
             r"'cosine' has no argument 'final_facto'\. Did you mean 'final_factor'\?",
         ),
         ("step", 0.1, 9, {}, "schedule 'step' needs the argument 'boundaries'"),
+        ("step", 0.1, 9, {"boundaries": 3}, "boundaries=3 must be a list of steps"),
         ("constant", -0.1, 9, {}, "learning_rate=-0.1 is not a finite number >= 0"),
         ("constant", float("nan"), 9, {}, "learning_rate=nan is not a finite"),
         ("constant", 0.1, 0, {}, "total_steps=0 is not a positive number"),

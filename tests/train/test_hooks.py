@@ -142,6 +142,13 @@ def test_early_stopping_goes_on_where_it_stopped(step):
     assert state.step == 4
 
 
+def test_early_stopping_takes_no_nan_for_the_best(step):
+    hook = EarlyStopping("loss", patience=4, restore_best=False)
+    hooks = [Scores([np.nan, 3.0, 2.0, 2.5]), hook]
+    fit(start(), step, nets.Batches(), num_steps=4, hooks=hooks)
+    assert (hook.best_step, hook.waited) == (3, 1)
+
+
 def test_early_stopping_on_a_metric_that_is_not_there(step):
     hooks = [Scores([1.0]), EarlyStopping("los")]
     with pytest.raises(ValueError, match=r"watches 'los'.*Did you mean 'loss'"):
@@ -197,6 +204,13 @@ def test_a_signal_ends_the_run_after_the_step(step, number):
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_of_an_earlier_run_does_not_end_the_next(step):
+    hook = StopOnSignal()
+    hooks = [Signals(signal.SIGTERM, 1), hook]
+    state = fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks)
+    assert fit(state, step, nets.Batches(), num_steps=5, hooks=[hook]).step == 5
+
+
 def test_a_second_signal_aborts(step):
     hooks = [Signals(signal.SIGTERM, 2), StopOnSignal()]
     with pytest.raises(KeyboardInterrupt, match="second SIGTERM"):
@@ -244,6 +258,51 @@ def test_a_resumed_run_equals_an_unbroken_one(step, eval_step, tmp_path, stop):
         for name in ("whole", "parts")
     ]
     assert records[0] == records[1]
+
+
+class StopAt(Hook):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, loop):
+        if loop.step == self.step:
+            loop.stop("SIGTERM")
+
+    def on_end(self, loop):
+        self.complete, self.reason = loop.complete, loop.stop_reason
+
+
+def test_a_signal_at_the_last_step_comes_too_late(step, eval_step):
+    records, stop = Records(), StopAt(7)
+    evaluate = Evaluate(eval_step, [nets.batch_of(0)], every=5)
+    hooks = [stop, evaluate, TrainLog(5), records]
+    fit(start(), step, nets.Batches(), num_steps=7, hooks=hooks)
+    assert (stop.complete, stop.reason) == (True, None)
+    made = {(r["step"], r["split"]) for r in records.records}
+    assert made >= {(7, "train"), (7, "validation")}
+
+
+def test_early_stopping_comes_before_a_signal_at_the_same_step(step):
+    records, stop = Records(), StopAt(2)
+    early = EarlyStopping("loss", patience=1, restore_best=False)
+    hooks = [stop, Scores([1.0, 2.0]), TrainLog(50), early, records]
+    fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks)
+    assert stop.complete
+    assert stop.reason.startswith("early stopping")
+    assert [r["split"] for r in records.records] == ["validation"] * 2 + ["train"]
+
+
+def test_a_state_that_is_not_finite_is_not_evaluated(step, eval_step):
+    class Poisoned(nets.Batches):
+        def __getitem__(self, k):
+            batch = super().__getitem__(k)
+            return {**batch, "image": np.full((16, 6, 6, 1), np.nan, np.float32)}
+
+    records = Records()
+    hooks = [Evaluate(eval_step, [nets.batch_of(0)], every=1), records]
+    with pytest.raises(NonFiniteError, match="after step 1"):
+        fit(start(), step, Poisoned(), num_steps=3, hooks=hooks)
+    assert records.records == []
 
 
 def test_a_state_that_is_not_finite_is_never_saved(step, tmp_path):

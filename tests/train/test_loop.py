@@ -82,7 +82,26 @@ def test_a_stopped_run_ends_after_the_step_with_the_first_reason(step, start):
 def test_a_stop_at_the_last_step_changes_nothing(step, start):
     hook = Calls(stop_at=2)
     fit(start, step, nets.Batches(), num_steps=2, hooks=[hook])
-    assert hook.calls[-2] == ("end", 2, True, "enough")
+    assert hook.calls[-2] == ("end", 2, True, None)
+
+
+@pytest.mark.parametrize(
+    ("asked_here", "reason"), [(True, "enough"), (False, "another process was asked")]
+)
+def test_several_processes_stop_at_the_same_step(
+    step, start, monkeypatch, asked_here, reason
+):
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    others = not asked_here
+    monkeypatch.setattr(
+        "jaxcnn.checkpoint.processes.any_process", lambda flag: flag or others
+    )
+    hook = Calls(stop_at=3 if asked_here else None)
+    state = fit(start, step, nets.Batches(), num_steps=40, hooks=[hook])
+    assert state.step == 16
+    ended = hook.calls[-2]
+    assert ended[:3] == ("end", 16, False)
+    assert ended[3].startswith(reason)
 
 
 def test_two_half_runs_equal_one_bit_for_bit(step, start):
@@ -209,6 +228,18 @@ def test_many_unread_steps_are_read_in_time(step, start, monkeypatch):
 def test_bad_arguments(options, message, step, start):
     with pytest.raises(ValueError, match=message):
         fit(start, step, nets.Batches(), **options)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"loss": 1.0}, "metric 'loss' must be a jaxcnn.metrics.Mean, .*got float"),
+        (1.0, "Metrics must be a dict of Mean by name, got 1.0"),
+    ],
+)
+def test_an_own_step_whose_metrics_are_none(metrics, message, start):
+    with pytest.raises(ValueError, match=message):
+        fit(start, lambda state, batch: (state, metrics), nets.Batches(), num_steps=1)
 
 
 def test_hooks_by_name(step, start, capsys):

@@ -248,3 +248,68 @@ def test_images_of_other_channels_than_the_parameters_are_refused():
 def test_an_untyped_key_is_refused():
     with pytest.raises(ValueError, match="key must be a typed key"):
         init_state(nets.Linear(), optax.sgd(0.1), jax.random.PRNGKey(0), nets.EXAMPLE)
+
+
+@pytest.mark.parametrize(("scale", "finite"), [(1.0, 1.0), (1e25, 0.0)])
+def test_an_optimizer_that_overflows_is_not_finite(scale, finite):
+    """Adam's second moment is the first to: the parameters stop, and stay finite."""
+    task = classification()
+    loud = task._replace(loss=lambda *args: scale * task.loss(*args))
+    model, tx = nets.Linear(3), optax.adam(1e-3)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    step = jax.jit(make_train_step(model, tx, loud))
+    state, metrics = step(state, nets.batch_of(0))
+    assert np.isfinite(state.params["head"]["kernel"]).all()
+    assert metrics["finite"].total == finite
+
+
+def test_an_optimizer_may_start_with_infinity():
+    tx = optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau())
+
+    def update(grads, opt_state, params):
+        return tx.update(grads, opt_state, params, value=jnp.float32(1))
+
+    own = optax.GradientTransformation(tx.init, update)
+    model = nets.Linear(3)
+    state = init_state(model, own, jax.random.key(0), nets.EXAMPLE)
+    assert not np.isfinite(jax.tree.leaves(state.opt_state)).all()
+    _, metrics = jax.jit(make_train_step(model, own, classification()))(
+        state, nets.batch_of(0)
+    )
+    assert metrics["finite"].total == 1
+
+
+def traced(task, batch, model=None, state_of=None):
+    """Traces a train step, which is when it finds what is wrong."""
+    model, tx = model or nets.Linear(3), optax.sgd(0.1)
+    state = init_state(state_of or model, tx, jax.random.key(0), nets.EXAMPLE)
+    return jax.eval_shape(make_train_step(model, tx, task), state, batch)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "labels"}, r"no 'label', .*has \['image', 'labels', 'mask'\]. Did"),
+        ({"image": "images"}, r"no 'image', .*Did you mean 'images'\?"),
+    ],
+)
+def test_a_batch_without_what_the_task_needs(changes, message):
+    batch = {changes.get(name, name): x for name, x in nets.batch_of(0).items()}
+    with pytest.raises(ValueError, match=message):
+        traced(classification(), batch)
+
+
+def test_a_metric_that_is_no_mean():
+    task = classification()._replace(metrics=lambda *args: {"score": jnp.float32(1)})
+    with pytest.raises(ValueError, match=r"metric 'score' must be a jaxcnn\.metrics"):
+        traced(task, nets.batch_of(0))
+
+
+def test_a_state_of_another_model():
+    with pytest.raises(ValueError, match="The state is not one of ConvNet: "):
+        traced(classification(), nets.batch_of(0), nets.ConvNet(), nets.Linear(3))
+
+
+def test_a_class_is_not_a_model():
+    with pytest.raises(ValueError, match=r"must be a Linen module, .*nets\.Linear"):
+        make_train_step(nets.Linear, optax.sgd(0.1), classification())

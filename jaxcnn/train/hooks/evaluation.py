@@ -49,6 +49,7 @@ class Evaluate(Hook):
     def on_step(self, loop: Loop) -> None:
         """Evaluates where it is due."""
         if loop.step % self.every == 0 or loop.complete:
+            loop.read()  # a state that is not finite is not worth a record
             loop.record(self.split, evaluate(self.step, loop.state, self.batches))
 
 
@@ -113,7 +114,8 @@ class EarlyStopping(Hook):
                 f"records lack: {sorted(record)}.{nearest(self.metric, record)}"
             )
         value = self.sign * record[self.metric]
-        if self.best_step is None or value > self.best + self.min_delta:
+        first = self.best_step is None and not math.isnan(value)
+        if first or value > self.best + self.min_delta:
             self.best, self.best_step, self.waited = value, loop.step, 0
             if self.restore_best and self.checkpoints is None:
                 kept = (loop.state.params, loop.state.model_state)

@@ -28,6 +28,7 @@ class StopOnSignal(Hook):
 
     def on_start(self, loop: Loop) -> None:
         """Takes the signals over."""
+        self._received = None
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)

@@ -22,7 +22,8 @@ class TrainLog(Hook):
     """Makes a record of the training metrics every `every` steps.
 
     The values are means over the examples since the last record. A last record covers
-    what is left when the run is complete.
+    what is left when the run is complete. Placed after `Evaluate`, it is made before
+    the last checkpoint also where early stopping ends the run.
 
     Args:
         every: Steps between records.
