@@ -5,7 +5,8 @@
 
 The data are 1,797 scans of 8x8 pixels (UCI, Alpaydin and Kaynak 1998), enlarged to
 28x28; they are not MNIST. A fifth is held out for the test and a tenth of the rest for
-validation. Expected: 98.8 % of the test digits (mean of 3 seeds; see experiments/README.md).
+validation. Expected: 98.8 % of the test digits (mean of 3 seeds; see
+experiments/README.md).
 """
 
 from jaxcnn.experiment import (
