@@ -29,6 +29,7 @@ MODELS = {
     "transposed": "conv_autoencoder",
     "upsample": "conv_autoencoder_upsample",
 }
+RECIPES = tuple(MODELS)
 
 
 def get_config(recipe: str = "mlp") -> ExperimentConfig:
@@ -58,4 +59,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["pca"]:
         print(f"PCA, 32 components: test loss {pca_error():.5f}")
     else:
-        main(get_config, recipes=tuple(MODELS), description=__doc__)
+        main(get_config, recipes=RECIPES, description=__doc__)

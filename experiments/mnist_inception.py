@@ -14,6 +14,8 @@ import mnist_lenet
 
 from jaxcnn.experiment import ExperimentConfig, ModelConfig, main
 
+RECIPES = mnist_lenet.RECIPES
+
 
 def get_config(recipe: str = "own") -> ExperimentConfig:
     """Returns the configuration of a recipe."""
@@ -25,4 +27,4 @@ def get_config(recipe: str = "own") -> ExperimentConfig:
 
 
 if __name__ == "__main__":
-    main(get_config, recipes=mnist_lenet.RECIPES, description=__doc__)
+    main(get_config, recipes=RECIPES, description=__doc__)

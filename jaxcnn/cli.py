@@ -17,7 +17,8 @@ from jaxcnn.tree import nearest
 
 _USAGE = """usage: jaxcnn COMMAND ...
 
-  train [FILE.py]     train what flags or an experiment file describe, or go on with it
+  train [FILE.py [RECIPE]]
+                      train what flags or an experiment file describe, or go on with it
   evaluate RUN        measure a trained model on a split of its data
   predict RUN IMAGE   name what is on pictures
   models              list the models
@@ -64,13 +65,15 @@ def _train(args: list[str]) -> int:
 
     default = ExperimentConfig()
     if args and args[0].endswith(".py"):
-        default, args = _config_of(Path(args[0])), args[1:]
+        path, args = Path(args[0]), args[1:]
+        recipe = [args.pop(0)] if args and not args[0].startswith("-") else []
+        default = _config_of(path, *recipe)
     text = "Trains what the flags describe; FILE.py before them gives the defaults."
     return run(parse_config(default, args, prog="jaxcnn train", description=text))
 
 
-def _config_of(path: Path) -> Any:
-    """Returns what `get_config()` of an experiment file returns."""
+def _config_of(path: Path, *recipe: str) -> Any:
+    """Returns what `get_config()`, or `get_config(recipe)`, of a file returns."""
     if not path.exists():
         raise ValueError(f"There is no experiment file {path}.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -83,7 +86,11 @@ def _config_of(path: Path) -> Any:
         sys.path.pop(0)
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} has no function get_config().")
-    return module.get_config()
+    recipes = getattr(module, "RECIPES", ())
+    if recipe and recipe[0] not in recipes:
+        known = ", ".join(recipes) or "none"
+        raise ValueError(f"The recipes of {path} are: {known}; got {recipe[0]!r}.")
+    return module.get_config(*recipe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +254,7 @@ def _summary(args: list[str]) -> int:
     if len(flags.size) > 2:
         raise ValueError(f"--size takes one or two numbers, got {flags.size}.")
     size = flags.size * 2 if len(flags.size) == 1 else flags.size or shape[:2]
-    shape = (*size, flags.channels or shape[-1])
+    shape = (*size, shape[-1] if flags.channels is None else flags.channels)
     summary = jaxcnn.summarize(model, (1, *shape), depth=flags.depth)
     print(json.dumps(summary.to_json()) if flags.json else summary)
     return 0

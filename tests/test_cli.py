@@ -211,3 +211,18 @@ def test_the_program_itself_exits_with_2_and_no_traceback():
     assert ended.stderr.count("\n") == 1
     assert "Did you mean" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_recipe_of_an_experiment_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from jaxcnn.experiment import ExperimentConfig\n"
+        "RECIPES = ('a', 'b')\n"
+        "def get_config(recipe='a'):\n"
+        "    return ExperimentConfig(name=recipe, epochs=-1)\n"
+    )
+    file = str(tmp_path / "mine.py")
+    assert cli._config_of(Path(file), "b").name == "b"
+    with pytest.raises(ValueError, match="epochs must be above 0"):
+        cli.dispatch(["train", file, "b"])
+    with pytest.raises(ValueError, match=r"recipes of .*mine.py are: a, b; got 'c'"):
+        cli.dispatch(["train", file, "c", "--steps", "1"])

@@ -28,6 +28,12 @@ class PreprocessConfig:
     channel_order: str = "RGB"
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std", "size"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _numbers(name, value))
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ValueError(f"size must be (height, width), got {self.size}.")
         if len(self.mean) != len(self.std):
             raise ValueError(
                 f"mean has {len(self.mean)} channels and std {len(self.std)}; "
@@ -43,17 +49,25 @@ class PreprocessConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "PreprocessConfig":
         """Returns the configuration that `dataclasses.asdict` and JSON wrote."""
-        size = values.get("size")
-        return cls(
-            mean=tuple(values.get("mean", ())),
-            std=tuple(values.get("std", ())),
-            size=tuple(size) if size else None,
-            channel_order=values.get("channel_order", "RGB"),
-        )
+        return cls(**values)
+
+
+def _numbers(name: str, values: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(f"{name} must be a tuple of numbers, got {values}.") from None
 
 
 def to_float(images: Array) -> Array:
-    """Returns float32 images: integers divided by their type's maximum, floats as is.
+    """Returns images as floats: integers divided by their type's maximum, floats as is.
+
+    Args:
+        images: uint8 or uint16 as stored, or floats in [0, 1].
+
+    Raises:
+        ValueError: for wider integers: no image is stored in them, so that 0 to 255
+            would become almost 0.
 
     Example:
         >>> print(to_float(jnp.array([0, 255], jnp.uint8)))
@@ -61,6 +75,10 @@ def to_float(images: Array) -> Array:
     """
     images = jnp.asarray(images)
     if jnp.issubdtype(images.dtype, jnp.integer):
+        if images.dtype.itemsize > 2:
+            raise ValueError(
+                f"images are {images.dtype}; give uint8, uint16 or floats in [0, 1]."
+            )
         return images.astype(jnp.float32) / np.float32(jnp.iinfo(images.dtype).max)
     return images
 
@@ -80,6 +98,11 @@ def make_preprocess(config: PreprocessConfig | None) -> Callable[[Array], Array]
 
     def preprocess(images: Array) -> Array:
         images = to_float(images)
+        if config.size is not None and images.ndim != 4:
+            raise ValueError(
+                "size needs images [batch, height, width, channels], "
+                f"got {list(images.shape)}."
+            )
         if config.size is not None and images.shape[1:3] != config.size:
             shape = (images.shape[0], *config.size, images.shape[-1])
             images = jax.image.resize(images, shape, "bilinear")

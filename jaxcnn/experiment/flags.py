@@ -48,9 +48,9 @@ def parse_flags(cls: Any, args: list[str], *, prog: str, **options: Any) -> Any:
 
 def _one_line(box: str, prog: str) -> str:
     """Returns tyro's boxed message as one line, with the nearest flag."""
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()]
+    lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()]
     lines = [line for line in lines if line]
-    rules = [k for k, line in enumerate(lines) if not line.strip("─")]
+    rules = [k for k, line in enumerate(lines) if not line.strip("─-")]
     body = " ".join(lines[1 : rules[0]] if rules else lines[1:])
     message = body.split(" Got errors:")[0].rstrip(".") or "Bad arguments"
     hint = ""

@@ -12,18 +12,11 @@ import jax
 from etils import epath
 
 from jaxcnn.checkpoint import Checkpoints, processes
-from jaxcnn.experiment.build import Experiment, build, warmup_steps
+from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.pictures import draw_results
-from jaxcnn.lock import RunLock
-from jaxcnn.run import (
-    CHECKPOINTS,
-    CONFIG_FILE,
-    METRICS,
-    RunConfig,
-    load_run,
-    write_json,
-)
+from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
 from jaxcnn.train import (
     DrawCurves,
     EarlyStopping,
@@ -42,14 +35,6 @@ from jaxcnn.train import (
     fit,
 )
 from jaxcnn.version import __version__
-
-RESULTS_FILE = "results.json"
-#: What may differ when a run goes on: nothing that changes a number of the steps made.
-_MAY_CHANGE = {
-    *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
-    *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
-}
-_OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +84,9 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     file = sys.stderr if file is None else file
     experiment = build(config)
     folder = epath.Path(config.run_dir)
-    _make_folder(folder)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(RunLock(folder))
         # By one process: several would take each other's files for those of a run.
-        processes.from_primary(lambda: _prepare_folder(folder, experiment))
+        processes.from_primary(lambda: take_folder(folder, experiment, stack))
         best, mode = experiment.run_config.best, experiment.run_config.mode
         checkpoints = stack.enter_context(
             Checkpoints(folder / CHECKPOINTS, best=best, mode=mode)
@@ -135,13 +118,6 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
             state=state,
         )
         return _finish(experiment, folder, result) if outcome.complete else result
-
-
-def _make_folder(folder: epath.Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"The run folder {folder} cannot be made: {error}.") from error
 
 
 def _hooks(
@@ -188,97 +164,6 @@ class _Outcome(Hook):
 
 def _title(experiment: Experiment) -> str:
     return f"{experiment.run_config.model} on {experiment.config.data.name}"
-
-
-def _prepare_folder(folder: epath.Path, experiment: Experiment) -> None:
-    """Makes the folder this run's, or raises if it is another's."""
-    config = experiment.config
-    if config.fresh and any((folder / name).exists() for name in _OURS):
-        _delete_run(folder, config.overwrite)
-    elif (folder / CONFIG_FILE).exists():
-        _require_same(RunConfig.load(folder), experiment, folder)
-    elif (folder / CHECKPOINTS).exists():
-        raise ValueError(
-            f"{folder} holds checkpoints but no {CONFIG_FILE} that says what they are "
-            "of. Give another --run, or --fresh --overwrite."
-        )
-    try:
-        experiment.run_config.save(folder)
-    except OSError as error:
-        raise OSError(f"The run folder {folder} cannot be written: {error}.") from error
-
-
-def _delete_run(folder: epath.Path, sure: bool) -> None:
-    if not sure:
-        raise ValueError(
-            f"{folder} holds a run already, which --fresh would delete: add "
-            "--overwrite to do so, or give another folder with --run."
-        )
-    for name in _OURS:
-        path = folder / name
-        if path.is_dir():
-            path.rmtree()
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _require_same(old: RunConfig, experiment: Experiment, folder: epath.Path) -> None:
-    """Raises ValueError, with both sides of every difference, if a run cannot go on."""
-    new = experiment.run_config
-    differences = [
-        f"{name}: was {one!r}, now {two!r}"
-        for name, one, two in _compare(_filled(old.experiment), new.experiment)
-        if name not in _MAY_CHANGE
-    ]
-    if old.data != new.data:
-        differences.append(f"data: was {old.data}, now {new.data}")
-    if old.model_args != new.model_args and not differences:
-        differences.append(f"model: was {old.model_args}, now {new.model_args}")
-    if not differences:
-        differences = _length_differences(old, experiment)
-    if differences:
-        raise ValueError(
-            f"{folder} holds a run that cannot go on like this. "
-            f"{'; '.join(differences)}. Give another --run, or --fresh --overwrite."
-        )
-
-
-def _filled(experiment: dict[str, Any]) -> dict[str, Any]:
-    """Returns the configuration with fields that are younger than the run."""
-    return ExperimentConfig.from_json(experiment).to_json()
-
-
-def _length_differences(old: RunConfig, experiment: Experiment) -> list[str]:
-    """Returns what a new length of the run would change of the steps made."""
-    before, now = ExperimentConfig.from_json(old.experiment), experiment.config
-    per_epoch, schedule = experiment.train.steps_per_epoch, now.optimizer.schedule
-    lengths = [(c.epochs, c.steps) for c in (before, now)]
-    if schedule != "constant" and lengths[0] != lengths[1]:
-        return [
-            f"the length, which the schedule {schedule!r} depends on: was "
-            f"(epochs, steps) = {lengths[0]}, now {lengths[1]}"
-        ]
-    rises = [warmup_steps(c, per_epoch) for c in (before, now)]
-    if rises[0] != rises[1]:
-        return [
-            "the warm-up, cut to half of a short run: was "
-            f"{rises[0]} steps, now {rises[1]}"
-        ]
-    return []
-
-
-def _compare(
-    old: dict[str, Any], new: dict[str, Any], prefix: str = ""
-) -> list[tuple[str, Any, Any]]:
-    """Returns `(field, old, new)` for every field that differs."""
-    differences = []
-    for name in {**old, **new}:
-        one, two = old.get(name), new.get(name)
-        if isinstance(one, dict) and isinstance(two, dict) and name != "args":
-            differences += _compare(one, two, f"{prefix}{name}.")
-        elif one != two:
-            differences.append((prefix + name, one, two))
-    return differences
 
 
 def _announce(

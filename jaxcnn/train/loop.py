@@ -222,6 +222,11 @@ def fit(
     """
     if num_steps < 0:
         raise ValueError(f"num_steps must be 0 or more, got {num_steps}.")
+    if not hasattr(data, "steps_per_epoch"):
+        raise ValueError(
+            "data must answer data[k] and data.steps_per_epoch, as TrainData does; "
+            f"got {type(data).__name__}."
+        )
     hooks = [make_hook(hook) for hook in hooks]
     if hasattr(step, "donates"):
         step = parallelize(step, "jit")

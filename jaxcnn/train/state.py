@@ -68,6 +68,12 @@ def init_state(
     examples = (
         example_images if isinstance(example_images, tuple) else (example_images,)
     )
+    for example in examples:
+        if not hasattr(example, "shape") or not hasattr(example, "dtype"):
+            raise ValueError(
+                "example_images must be arrays or jax.ShapeDtypeStructs, "
+                f"got {example!r}."
+            )
     shapes = [_as_float(example) for example in examples]
     init_key, rng = jax.random.split(key)
 

@@ -18,6 +18,7 @@ from jaxcnn.data.preprocess import to_float
 from jaxcnn.metrics import Mean
 from jaxcnn.train.state import TrainState, require_train_argument
 from jaxcnn.train.task import Metrics, Task, require_means
+from jaxcnn.tree import describe_differences
 from jaxcnn.typing import Array, Batch, PyTree
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -36,16 +37,15 @@ def make_train_step(
 ) -> TrainStep:
     """Returns `step(state, batch) -> (state, metrics)`, pure and not compiled.
 
-    The batch's images may be integers, which are divided by their type's maximum. Then
-    come `augment`, `preprocess`, the model, the loss and one update. A `"mask"` in the
-    batch weighs the examples; without one all count alike. The metrics are those of the
-    task and `"loss"`, `"finite"` (1 if the loss and all of the new state are finite)
-    and, with a penalty, `"penalty"`, which the loss leaves out.
+    Integer images are divided by their type's maximum. Then come `augment`,
+    `preprocess`, the model, the loss and one update. A `"mask"` in the batch weighs the
+    examples; without one all count alike. The metrics are those of the task, `"loss"`,
+    `"finite"` (1 if the loss and all of the new state are finite) and, with a penalty,
+    `"penalty"`, which the loss leaves out.
 
-    Under `jax.jit`, also with arguments sharded over a mesh, batch statistics and
-    averages are those of the global batch. Under `pmap` or `shard_map` set `axis_name`:
-    gradients and metrics are summed over it and the model's state is averaged. Batch
-    statistics are then local unless the model is made with the same `axis_name`.
+    Under `jax.jit`, also over a mesh, batch statistics and averages are those of the
+    global batch. Under `pmap` or `shard_map` set `axis_name`; batch statistics are then
+    local unless the model is made with the same `axis_name`.
 
     Args:
         model: A Linen module, called as `model.apply(variables, *inputs, train=True)`.
@@ -100,18 +100,11 @@ def make_train_step(
         grads, metrics = _sum(grads, axis_name), _sum(metrics, axis_name)
         if axis_name is not None:
             model_state = _average(model_state, axis_name)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        finite = _all_finite((metrics["loss"].total, params, model_state))
-        finite &= _stays_finite(state.opt_state, opt_state)
+        new = _updated(tx, state, grads, dict(model_state))
+        finite = _all_finite((metrics["loss"].total, new.params, new.model_state))
+        finite &= _stays_finite(state.opt_state, new.opt_state)
         metrics["finite"] = Mean.of(jnp.reshape(finite.astype(jnp.float32), (1,)))
-        state = state.replace(
-            step=state.step + 1,
-            params=params,
-            model_state=dict(model_state),
-            opt_state=opt_state,
-        )
-        return state, metrics
+        return new, metrics
 
     train_step.axis_name = axis_name
     train_step.donates = True
@@ -190,6 +183,26 @@ def _apply(
             f"Input of shape {', '.join(map(str, shapes))} does not fit the parameters "
             f"of {type(model).__name__}, which were made for another: {error}"
         ) from error
+
+
+def _updated(
+    tx: optax.GradientTransformation, state: TrainState, grads: PyTree, model_state: Any
+) -> TrainState:
+    """Returns the state after one update."""
+    differences = describe_differences(model_state, dict(state.model_state))
+    if differences:
+        raise ValueError(
+            "The model's collections must keep their names, shapes and types from step "
+            f"to step, or every step would be compiled anew: {'; '.join(differences)}. "
+            "Overwrite what `sow` adds to, or leave the collection out of the state."
+        )
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    return state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        model_state=model_state,
+        opt_state=opt_state,
+    )
 
 
 def _prepare(

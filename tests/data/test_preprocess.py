@@ -63,6 +63,9 @@ def test_it_compiles_and_survives_json():
     [
         ({"mean": (0.1,), "std": ()}, "mean has 1 channels and std 0"),
         ({"mean": (0.1,), "std": (0.0,)}, "std must be above 0 in every channel"),
+        ({"mean": 0.1, "std": 0.2}, "mean must be a tuple of numbers, got 0.1"),
+        ({"size": (28,)}, r"size must be \(height, width\), got \(28,\)"),
+        ({"size": (0, 28)}, r"size must be \(height, width\), got \(0, 28\)"),
         ({"channel_order": "RBG"}, "channel_order must be 'RGB' or 'BGR', got 'RBG'"),
     ],
 )
@@ -75,3 +78,15 @@ def test_images_of_other_channels():
     preprocess = make_preprocess(PreprocessConfig((0.1,), (1.0,)))
     with pytest.raises(ValueError, match="have 3 channels, the preprocessing has 1"):
         preprocess(IMAGES)
+
+
+def test_images_without_height_and_width_are_not_resized():
+    preprocess = make_preprocess(PreprocessConfig(size=(8, 8)))
+    with pytest.raises(ValueError, match=r"size needs images .* got \[2, 5, 3\]"):
+        preprocess(np.zeros((2, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32])
+def test_wide_integers_are_refused(dtype):
+    with pytest.raises(ValueError, match=r"images are u?int32; give uint8"):
+        to_float(np.zeros((1, 2, 2, 1), dtype))

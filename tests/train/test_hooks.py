@@ -149,6 +149,13 @@ def test_early_stopping_takes_no_nan_for_the_best(step):
     assert (hook.best_step, hook.waited) == (3, 1)
 
 
+def test_best_parameters_of_an_earlier_start_are_missed_aloud(step, caplog):
+    hook = EarlyStopping("loss", patience=9)
+    hook.load_state_dict({"best": -0.5, "best_step": 2, "waited": 0})
+    fit(start(), step, nets.Batches(), num_steps=1, hooks=[Scores([1.0]), hook])
+    assert "The best parameters, of step 2, were in the memory" in caplog.text
+
+
 def test_early_stopping_on_a_metric_that_is_not_there(step):
     hooks = [Scores([1.0]), EarlyStopping("los")]
     with pytest.raises(ValueError, match=r"watches 'los'.*Did you mean 'loss'"):

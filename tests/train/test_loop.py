@@ -242,6 +242,11 @@ def test_an_own_step_whose_metrics_are_none(metrics, message, start):
         fit(start, lambda state, batch: (state, metrics), nets.Batches(), num_steps=1)
 
 
+def test_data_that_do_not_know_their_epoch(step, start):
+    with pytest.raises(ValueError, match=r"data.steps_per_epoch.*got list"):
+        fit(start, step, [nets.batch_of(0)], num_steps=1)
+
+
 def test_hooks_by_name(step, start, capsys):
     state = fit(
         start, step, nets.Batches(), num_steps=2, hooks=["train_log", "stop_on_signal"]

@@ -245,6 +245,26 @@ def test_images_of_other_channels_than_the_parameters_are_refused():
             make()
 
 
+def test_a_shape_is_no_example():
+    with pytest.raises(ValueError, match=r"example_images must be arrays .* got 1"):
+        init_state(nets.Linear(), optax.sgd(0.1), jax.random.key(0), (1, 6, 6, 1))
+
+
+class Growing(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        self.sow("seen", "mean", x.mean())
+        return nn.Dense(3, name="head")(x.reshape(len(x), -1))
+
+
+def test_collections_that_grow_are_refused():
+    model, tx = Growing(), optax.sgd(0.1)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    step = make_train_step(model, tx, classification())
+    with pytest.raises(ValueError, match=r"collections must keep .*seen/mean/1"):
+        step(state, nets.batch_of(0))
+
+
 def test_an_untyped_key_is_refused():
     with pytest.raises(ValueError, match="key must be a typed key"):
         init_state(nets.Linear(), optax.sgd(0.1), jax.random.PRNGKey(0), nets.EXAMPLE)

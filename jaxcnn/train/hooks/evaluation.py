@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,12 @@ class EarlyStopping(Hook):
             best = self.checkpoints.restore(loop.state, step="best").state
             params, model_state = best.params, best.model_state
         else:
+            if self.best_step is not None:
+                logging.getLogger("jaxcnn").warning(
+                    "The best parameters, of step %d, were in the memory of a former "
+                    "start; the run ends with the last ones. Give checkpoints.",
+                    self.best_step,
+                )
             return
         loop.state = loop.state.replace(params=params, model_state=model_state)
 

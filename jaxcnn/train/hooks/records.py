@@ -77,7 +77,8 @@ class JsonLines(Hook):
         if not writes_files():
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        number = len(_files(self.directory))
+        numbers = [int(path.stem) for path in _files(self.directory)]
+        number = max(numbers, default=-1) + 1
         self._file = (self.directory / f"{number:05d}.jsonl").open("w")
         self._write({"start": loop.step, "time": time.time()})
 
@@ -137,9 +138,14 @@ class TensorBoard(Hook):
             raise ValueError(
                 "TensorBoard logs need tensorboardX: pip install 'jaxcnn[tensorboard]'."
             ) from None
+        self._open = tensorboardX.SummaryWriter
+        self.directory = directory
         self._writer = None
+
+    def on_start(self, loop: Loop) -> None:
+        """Opens this start's file; what an earlier one wrote past it is dropped."""
         if writes_files():
-            self._writer = tensorboardX.SummaryWriter(str(directory))
+            self._writer = self._open(str(self.directory), purge_step=loop.step + 1)
 
     def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
         """Writes the numbers of the record."""
@@ -188,4 +194,4 @@ class DrawCurves(Hook):
 def _files(directory: epath.Path) -> list[epath.Path]:
     if not directory.exists():
         return []
-    return sorted(p for p in directory.iterdir() if p.name.endswith(".jsonl"))
+    return sorted(p for p in directory.glob("*.jsonl") if p.stem.isdecimal())
