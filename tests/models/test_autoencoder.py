@@ -1,5 +1,8 @@
 import doctest
 import functools
+import json
+import os
+import pathlib
 
 import flax.linen as nn
 import jax
@@ -19,6 +22,7 @@ from jaxcnn.models.autoencoder import DOWNSAMPLES, UPSAMPLES, halved_sizes
 from jaxcnn.registry import create_model, list_models, model_kind
 from jaxcnn.tree import count_params, flatten_named
 
+TREES = pathlib.Path(__file__).parents[1] / "golden" / "autoencoders.json"
 NAMES = [
     "conv_autoencoder",
     "conv_autoencoder_upsample",
@@ -117,6 +121,24 @@ def test_the_examples_of_the_docstrings():
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_count(name):
     assert summarize(create_model(name), (1, 28, 28, 1)).params == COUNTS[name]
+
+
+def test_parameter_trees_equal_their_golden_file():
+    """`GOLDEN_WRITE=1 python -m pytest tests/models/test_autoencoder.py` writes it."""
+    trees = {}
+    for name in NAMES:
+        model = create_model(name)
+        variables = jax.eval_shape(model.init, jax.random.key(0), abstract((28, 28, 1)))
+        trees[name] = {
+            path: f"{leaf.dtype}{list(leaf.shape)}"
+            for path, leaf in flatten_named(variables).items()
+        }
+    if os.environ.get("GOLDEN_WRITE"):
+        TREES.write_text(json.dumps(trees, indent=1) + "\n")
+    assert trees == json.loads(TREES.read_text()), (
+        f"Names and shapes are public and differ from {TREES}. If that is meant, write "
+        "it again: GOLDEN_WRITE=1 python -m pytest tests/models/test_autoencoder.py"
+    )
 
 
 @pytest.mark.parametrize("name", MACS)
