@@ -37,15 +37,13 @@ def make_optimizer(
     Defaults: `decay_rate=0.9`, `eps=1e-8`, `b1=0.9`, `b2=0.999`; `rmsprop` has no
     momentum unless it is given.
 
-    Momentum is PyTorch's: the rate multiplies the velocity, it is not part of it.
-
-    Weight decay :math:`\lambda` is *coupled* everywhere but in `adamw`: it is the
-    gradient of an L2 penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the
-    (clipped) gradient before the direction is taken, as in PyTorch. In `adamw` it is
-    *decoupled*: :math:`p` shrinks by :math:`\eta \lambda p` beside the direction
-    (Loshchilov and Hutter 2019). The two differ for every adaptive direction, so a
-    :math:`\lambda` found for one does not suit the other. `adamw` without
-    `weight_decay` is `adam`.
+    Momentum is PyTorch's: the rate multiplies the velocity. Weight decay
+    :math:`\lambda` is *coupled* everywhere but in `adamw`: it is the gradient of an L2
+    penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the (clipped) gradient
+    before the direction is taken, as in PyTorch. In `adamw` it is *decoupled*:
+    :math:`p` shrinks by :math:`\eta \lambda p` beside the direction (Loshchilov and
+    Hutter 2019). The two differ for every adaptive direction, so a :math:`\lambda`
+    found for one does not suit the other. `adamw` without `weight_decay` is `adam`.
 
     Args:
         name: One of the table.
@@ -88,9 +86,7 @@ def make_optimizer(
     patterns = {}
     if weight_decay:
         patterns["decay_mask"] = _compiled("decay_mask", decay_mask)
-        shrink = optax.add_decayed_weights(
-            weight_decay, mask=lambda params: tree.mask(params, decay_mask)
-        )
+        shrink = _shrink(weight_decay, decay_mask)
         direction.insert(1 if name in _DECOUPLED else 0, shrink)
     if clip_norm is not None:
         _check_range("clip_norm", clip_norm, low=0, open_low=True)
@@ -100,6 +96,13 @@ def make_optimizer(
         patterns["freeze"] = _compiled("freeze", freeze)
         tx = _frozen(tx, freeze)
     return _checked(tx, patterns)
+
+
+def _shrink(weight_decay: float, pattern: str) -> optax.GradientTransformation:
+    """Returns the decay of the parameters whose names match."""
+    return optax.add_decayed_weights(
+        weight_decay, mask=lambda params: tree.mask(params, pattern)
+    )
 
 
 def list_optimizers() -> list[str]:

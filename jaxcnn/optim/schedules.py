@@ -77,15 +77,7 @@ def make_schedule(
         Smith and Topin, "Super-Convergence", 2018, https://arxiv.org/abs/1708.07120.
     """
     check_learning_rate(learning_rate)
-    if total_steps < 1:
-        raise ValueError(
-            f"total_steps={total_steps} is not a positive number of steps."
-        )
-    if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
-            f"warmup_steps={warmup_steps} is not between 0 and "
-            f"total_steps={total_steps}."
-        )
+    _check_lengths(total_steps, warmup_steps)
     if name == "step" and "boundaries" in options:
         boundaries = _relative(options["boundaries"], warmup_steps, total_steps)
         options = {**options, "boundaries": boundaries}
@@ -100,6 +92,18 @@ def make_schedule(
         return jnp.clip(rate, 0, learning_rate).astype(jnp.float32)
 
     return schedule
+
+
+def _check_lengths(total_steps: int, warmup_steps: int) -> None:
+    if total_steps < 1:
+        raise ValueError(
+            f"total_steps={total_steps} is not a positive number of steps."
+        )
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"warmup_steps={warmup_steps} is not between 0 and "
+            f"total_steps={total_steps}."
+        )
 
 
 def list_schedules() -> list[str]:

@@ -64,11 +64,7 @@ def make_train_step(
     require_train_argument(model)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        # A function of the step, so that resuming repeats and skips nothing.
-        keys = jax.random.split(jax.random.fold_in(state.rng, state.step))
-        augment_key, model_key = keys[0], keys[1]
-        if axis_name is not None:
-            model_key = jax.random.fold_in(model_key, lax.axis_index(axis_name))
+        augment_key, model_key = _step_keys(state, axis_name)
         batch = _prepare(batch, preprocess, augment, augment_key, axis_name)
         count = _sum(jnp.sum(batch["mask"]), axis_name)
         devices = 1 if axis_name is None else lax.axis_size(axis_name)
@@ -183,6 +179,18 @@ def _apply(
             f"Input of shape {', '.join(map(str, shapes))} does not fit the parameters "
             f"of {type(model).__name__}, which were made for another: {error}"
         ) from error
+
+
+def _step_keys(state: TrainState, axis_name: str | None) -> tuple[Array, Array]:
+    """Returns the keys of this step's augmentation and of the model.
+
+    Functions of the step, so that resuming repeats and skips nothing. Augmentation
+    folds in the example's position; the model's key differs per mapped device.
+    """
+    augment_key, model_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
+    if axis_name is not None:
+        model_key = jax.random.fold_in(model_key, lax.axis_index(axis_name))
+    return augment_key, model_key
 
 
 def _updated(
