@@ -311,7 +311,8 @@ def test_a_test_part_is_optional(tmp_path):
     assert result.split == "validation"
 
 
-def test_the_step_is_compiled_once_in_a_whole_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("parallel", ["jit", "mesh"])
+def test_the_step_is_compiled_once_in_a_whole_run(tmp_path, monkeypatch, parallel):
     steps = []
 
     def remember(config):
@@ -320,7 +321,7 @@ def test_the_step_is_compiled_once_in_a_whole_run(tmp_path, monkeypatch):
         return experiment
 
     monkeypatch.setattr("jaxcnn.experiment.training.build", remember)
-    quietly(small(tmp_path / "run"))
+    quietly(small(tmp_path / "run", parallel=parallel))
     assert [step.compiled._cache_size() for step in steps] == [1, 1]
 
 
