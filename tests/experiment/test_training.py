@@ -14,7 +14,6 @@ from jaxcnn.experiment import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
-    build,
     train,
     training,
 )
@@ -312,17 +311,16 @@ def test_a_test_part_is_optional(tmp_path):
 
 
 @pytest.mark.parametrize("parallel", ["jit", "mesh"])
-def test_the_step_is_compiled_once_in_a_whole_run(tmp_path, monkeypatch, parallel):
-    steps = []
-
-    def remember(config):
-        experiment = build(config)
-        steps.extend([experiment.step, experiment.eval_step])
-        return experiment
-
-    monkeypatch.setattr("jaxcnn.experiment.training.build", remember)
-    quietly(small(tmp_path / "run", parallel=parallel))
-    assert [step.compiled._cache_size() for step in steps] == [1, 1]
+def test_the_steps_are_compiled_once_in_a_whole_run(tmp_path, caplog, parallel):
+    with jax.log_compiles():
+        quietly(small(tmp_path / "run", parallel=parallel))
+    compiled = [
+        record.getMessage().split()[1]
+        for record in caplog.records
+        if record.getMessage().startswith("Compiling jit(")
+    ]
+    assert compiled.count("jit(train_step)") == 1
+    assert compiled.count("jit(eval_step)") == 1
 
 
 def test_a_damaged_newest_checkpoint_costs_only_its_steps(copied, caplog):
