@@ -123,8 +123,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=20, help="rounds, 2 or more")
     parser.add_argument("--models", nargs="+", choices=ROWS, default=list(ROWS))
     arguments = parser.parse_args()
-    about = environment()
-    rows = measure(arguments.models, max(arguments.repeats, 2))
+    about = {**environment(), "rounds": max(arguments.repeats, 2)}
+    rows = measure(arguments.models, about["rounds"])
     print(f"{'model':<18} {'call':<10} {'batch':>5} {'images/s':>10}  middle half")
     for row in rows:
         low, high = row["middle_half"]
