@@ -153,7 +153,11 @@ class Loop:
         self.read()
         return {
             "window": self._window,
-            "hooks": {name: hook.state_dict() for name, hook in self._named_hooks()},
+            "hooks": {
+                name: values
+                for name, hook in self._named_hooks()
+                if (values := hook.state_dict())
+            },
         }
 
     def load_values(self, values: dict[str, Any]) -> None:

@@ -61,7 +61,8 @@ def unbroken(tmp_path_factory):
 def check(directory, kills, unbroken):
     for where in kills:
         ended = start(directory, where)
-        assert ended.returncode == KILLED, ended.stderr
+        code = 0 if where.startswith("term") else KILLED
+        assert ended.returncode == code, ended.stderr
     ended = start(directory)
     assert ended.returncode == 0, ended.stderr
     step, state, values, records = contents(directory)
@@ -74,9 +75,12 @@ def check(directory, kills, unbroken):
 
 
 def test_killed_amid_an_epoch_and_amid_a_save(tmp_path, unbroken):
-    """One run, killed twice, lock and leftovers of the killed in its way."""
-    told = check(tmp_path / "run", ["step:9", "saving:14"], unbroken)
-    assert "from step 12 of 30" in told
+    """One run, killed twice, lock and leftovers of the killed in its way; then SIGTERM.
+
+    Step 17 is amid an epoch, a window of the training log and two checkpoints.
+    """
+    told = check(tmp_path / "run", ["step:9", "saving:14", "term:17"], unbroken)
+    assert "from step 17 of 30" in told
 
 
 @pytest.mark.slow
@@ -88,6 +92,7 @@ def test_killed_amid_an_epoch_and_amid_a_save(tmp_path, unbroken):
         ["saving:2", "step:3", "step:4", "step:5"],
         ["deleting:4", "saving:10"],
         ["saving:5", "step:29", "step:30"],
+        ["term:15", "term:30"],
         *([f"step:{k}"] for k in range(6, 28, 3)),
     ],
     ids=",".join,

@@ -5,7 +5,8 @@
 A CNN with dropout, batch norm, augmentation, a schedule and early stopping's counters
 on 300 digits: all that a resume has to carry. WHERE is `step:7` (right after that step
 was dispatched), `saving:8` (the files are written, the checkpoint not complete),
-`writing:8` (before its first file) or `deleting:2` (an old checkpoint half deleted).
+`writing:8` (before its first file), `deleting:2` (an old checkpoint half deleted), or
+`term:7` (a SIGTERM to itself, which ends the run in good order).
 """
 
 import os
@@ -49,16 +50,17 @@ def config(directory, steps=30):
 
 
 class KillAt(Hook):
-    def __init__(self, step):
+    def __init__(self, step, number=signal.SIGKILL):
         self.step = step
+        self.number = number
 
     def on_step(self, loop):
         if loop.step == self.step:
-            kill()
+            kill(self.number)
 
 
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
+def kill(number=signal.SIGKILL):
+    os.kill(os.getpid(), number)
 
 
 def kill_inside(method, step):
@@ -85,6 +87,10 @@ def main(directory, where=""):
     hooks = training._hooks
     if kind == "step":
         training._hooks = lambda *args: [*hooks(*args), KillAt(int(step))]
+    elif kind == "term":
+        # First, as a signal may come before any other hook is called.
+        at = KillAt(int(step), signal.SIGTERM)
+        training._hooks = lambda *args: [at, *hooks(*args)]
     elif kind:
         kill_inside(METHODS[kind], int(step))
     training.train(config(directory))

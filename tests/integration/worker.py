@@ -1,6 +1,9 @@
 """One process of a run of several: trains a few steps and writes its parameters.
 
 python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
+
+With `run` for DROPOUT it starts the small run of `training.py` in the folder OUT,
+over a mesh of all devices.
 """
 
 import os
@@ -18,10 +21,23 @@ def main(address, processes, index, dropout, out):
     jax.config.update("jax_default_matmul_precision", "float32")
     if processes > 1:
         jax.distributed.initialize(address, processes, index)
+    if dropout == "run":
+        train_run(out)
+        return
     state, metrics = train(float(dropout))
     if index == 0:
         leaves = {str(k): np.asarray(x) for k, x in enumerate(jax.tree.leaves(state))}
         np.savez(out, **leaves, **{f"metric_{k}": v for k, v in metrics.items()})
+
+
+def train_run(directory):
+    """Trains in a run folder, or goes on with what is in it."""
+    import dataclasses
+
+    from jaxcnn.experiment import train
+    from tests.integration.training import config
+
+    train(dataclasses.replace(config(directory), parallel="mesh"))
 
 
 def train(dropout):
