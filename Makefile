@@ -47,7 +47,9 @@ endef
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "jaxcnn needs Python 3.11 to 3.13: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Setting up .venv (once; a minute or two) ..."
-	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --clear --python $(PYTHON) .venv; \
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --clear --python $(PYTHON) .venv 2>/dev/null \
+	    || uv venv --quiet --python $(PYTHON) .venv; \
 	  else $(PYTHON) -m venv --clear .venv; fi
 	@$(call install,dev)
 	@touch $@

@@ -5,6 +5,7 @@ import optax
 import pytest
 
 import tests.train.nets as nets
+from jaxcnn.metrics import Mean
 from jaxcnn.train import (
     Hook,
     NonFiniteError,
@@ -188,6 +189,40 @@ def test_metrics_are_exact_means_however_often_they_are_read(step, start):
         losses.append(float(metrics["loss"].total) / 16)
     assert plain.windows[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
     assert set(plain.windows[0]) == {"loss", "accuracy"}
+
+
+class Pending:
+    """A value that notes how many steps were dispatched when it is read."""
+
+    def __init__(self, dispatched, reads):
+        self.dispatched, self.reads = dispatched, reads
+
+    def __array__(self, dtype=None, copy=None):
+        self.reads.append(len(self.dispatched))
+        return np.asarray(1.0)
+
+
+class ReadLate(Hook):
+    def on_step(self, loop):
+        if loop.step == 6:
+            loop.read(lag=2)
+
+
+@pytest.mark.parametrize(
+    ("hooks", "reads"),
+    [([], [8] * 8), ([ReadLate()], [6] * 4 + [8] * 4)],
+    ids=["at the end", "where a hook reads"],
+)
+def test_the_loop_waits_for_the_device_only_where_a_hook_reads(start, hooks, reads):
+    dispatched, seen = [], []
+
+    def step(state, batch):
+        dispatched.append(batch)
+        total = Pending(dispatched, seen)
+        return state, {"loss": Mean(total=total, count=np.float32(1))}
+
+    fit(start, step, nets.Batches(), num_steps=8, hooks=hooks)
+    assert seen == reads
 
 
 class Interrupted(nets.Batches):
