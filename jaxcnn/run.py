@@ -1,6 +1,7 @@
 """What a run folder says of itself, and the model that it holds."""
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
@@ -169,20 +170,17 @@ class Run:
                 f"[{images.min()}, {images.max()}]."
             )
 
-    @property
+    @functools.cached_property
     def _predict(self) -> Any:
-        # Compiled once a run; the dataclass is frozen, so the cache is put in by hand.
-        if "_compiled" not in self.__dict__:
-            preprocess = make_preprocess(self.config.preprocess)
-            predict = make_predict_step(self.model, preprocess=preprocess)
-            classifies = self.config.task == "classification"
+        preprocess = make_preprocess(self.config.preprocess)
+        predict = make_predict_step(self.model, preprocess=preprocess)
+        classifies = self.config.task == "classification"
 
-            def outputs(variables: PyTree, images: Any) -> Any:
-                result = predict(variables, images)
-                return jax.nn.softmax(result) if classifies else result
+        def outputs(variables: PyTree, images: Any) -> Any:
+            result = predict(variables, images)
+            return jax.nn.softmax(result) if classifies else result
 
-            self.__dict__["_compiled"] = jax.jit(outputs)
-        return self.__dict__["_compiled"]
+        return jax.jit(outputs)
 
 
 def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run:

@@ -90,9 +90,12 @@ def build(config: ExperimentConfig) -> Experiment:
             "share evenly."
         )
     train = TrainData(source, data.batch_size, config.seed)
-    validation = _source(config, "validation") if data.validation else None
-    test = _source(config, data.test_split) if data.test_split else None
     eval_size = -(-data.eval_batch_size // devices) * devices
+    validation = test = None
+    if data.validation:
+        validation = evaluation_data(config, "validation", eval_size)
+    if data.test_split:
+        test = evaluation_data(config, data.test_split, eval_size)
     run_config = _run_config(config, source)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
@@ -124,8 +127,8 @@ def build(config: ExperimentConfig) -> Experiment:
         schedule=schedule,
         task=task,
         train=train,
-        validation=_evaluation(config, validation, eval_size),
-        test=_evaluation(config, test, eval_size),
+        validation=validation,
+        test=test,
         num_steps=num_steps,
         step=parallelize(step, how),
         eval_step=parallelize(eval_step, how),
@@ -144,11 +147,14 @@ def _source(config: ExperimentConfig, split: str) -> Source:
     return source
 
 
-def _evaluation(
-    config: ExperimentConfig, source: Source | None, batch_size: int
-) -> EvalData | None:
-    if source is None:
-        return None
+def evaluation_data(config: ExperimentConfig, split: str, batch_size: int) -> EvalData:
+    """Returns the batches of a split, with the noise that the run is to remove.
+
+    Raises:
+        ValueError: if there is no such split, or it has no labels to classify by.
+        OSError: if the data are not there.
+    """
+    source = _source(config, split)
     if config.data.noise:
         source = noisy(source, config.data.noise)
     return EvalData(source, batch_size)

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from jaxcnn.data import EvalData, load_source, noisy
 from jaxcnn.data.preprocess import make_preprocess
-from jaxcnn.experiment.build import make_task
+from jaxcnn.experiment.build import evaluation_data, make_task
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.run import load_run
 from jaxcnn.train import TrainState, evaluate, make_eval_step, parallelize
@@ -40,11 +39,8 @@ def measure_run(
     data = config.data
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    source = load_source(
-        data.name, split, data_dir=data.data_dir, validation=data.validation
-    )
-    if data.noise:
-        source = noisy(source, data.noise)
+    config = dataclasses.replace(config, data=data)
+    batches = evaluation_data(config, split, data.eval_batch_size)
     preprocess = make_preprocess(run.config.preprocess)
     step_fn = make_eval_step(run.model, make_task(config), preprocess=preprocess)
     variables = dict(run.variables)
@@ -56,5 +52,4 @@ def measure_run(
         rng=jax.random.key(0),
         extras={},
     )
-    batches = EvalData(source, data.eval_batch_size)
     return run.step, evaluate(parallelize(step_fn), state, batches)
