@@ -35,15 +35,14 @@ def make_optimizer(
     | `adam`, `adamw` | :math:`\hat m/(\sqrt{\hat v}+\epsilon)` | `b1`, `b2`, `eps` |
 
     Defaults: `decay_rate=0.9`, `eps=1e-8`, `b1=0.9`, `b2=0.999`; `rmsprop` has no
-    momentum unless it is given.
-
-    Momentum is PyTorch's: the rate multiplies the velocity. Weight decay
-    :math:`\lambda` is *coupled* everywhere but in `adamw`: it is the gradient of an L2
-    penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the (clipped) gradient
-    before the direction is taken, as in PyTorch. In `adamw` it is *decoupled*:
-    :math:`p` shrinks by :math:`\eta \lambda p` beside the direction (Loshchilov and
-    Hutter 2019). The two differ for every adaptive direction, so a :math:`\lambda`
-    found for one does not suit the other. `adamw` without `weight_decay` is `adam`.
+    momentum unless it is given. Momentum is PyTorch's: the rate multiplies the
+    velocity. Weight decay :math:`\lambda` is *coupled* everywhere but in `adamw`: it is
+    the gradient of an L2 penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the
+    (clipped) gradient before the direction is taken, as in PyTorch. In `adamw` it is
+    *decoupled*: :math:`p` shrinks by :math:`\eta \lambda p` beside the direction
+    (Loshchilov and Hutter 2019). The two differ for every adaptive direction, so a
+    :math:`\lambda` found for one does not suit the other. `adamw` without
+    `weight_decay` is `adam`.
 
     Args:
         name: One of the table.
