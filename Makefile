@@ -22,8 +22,11 @@ format: .venv/.ready ## rewrite to the style
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-parity: .venv/.parity ## equal to PyTorch and torchvision for the same weights
+parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weights
 	@$(PY) -m pytest -q -m parity $(TEST_ARGS)
+
+parity-full: .venv/.parity ## the same for every variant and more sizes; an hour
+	@$(PY) -m pytest -q -m 'parity or parity_full' $(TEST_ARGS)
 
 bench: .venv/.ready ## images/s of train step and inference; JSON in benchmarks/results
 	@$(PY) -m benchmarks

@@ -17,7 +17,7 @@ from jaxcnn.augment import make_augment
 from jaxcnn.experiment import config as experiment_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 # Python blocks that cannot run here, by page; the text around each says why.

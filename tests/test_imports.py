@@ -29,6 +29,7 @@ RANKS = {
     "models": 3,
     "train": 4,
     "run": 5,
+    "transfer": 5,
     "experiment": 6,
     "cli": 7,
     "__main__": 8,

@@ -2,7 +2,8 @@
 
 from jaxcnn.layers.activation import ACTIVATIONS, make_activation
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
-from jaxcnn.layers.conv import ConvNorm, conv_padding
+from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
+from jaxcnn.layers.drop import DropPath
 from jaxcnn.layers.inception import InceptionA
 from jaxcnn.layers.initializers import (
     INITIALIZERS,
@@ -10,13 +11,17 @@ from jaxcnn.layers.initializers import (
     make_initializer,
 )
 from jaxcnn.layers.norm import NORMS, batch_norm, make_norm
+from jaxcnn.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "NORMS",
+    "Conv",
     "ConvNorm",
+    "DropPath",
     "InceptionA",
+    "SqueezeExcite",
     "batch_norm",
     "check_choice",
     "check_images",

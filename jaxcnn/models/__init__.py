@@ -1,5 +1,6 @@
 """One family a file; importing this package registers the models by name."""
 
+from jaxcnn.models import keys
 from jaxcnn.models.autoencoder import (
     Autoencoder,
     ConvAutoencoder,
@@ -14,7 +15,9 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder_deep,
 )
 from jaxcnn.models.cnn import Cnn, cnn
+from jaxcnn.models.features import Feature, capture, feature_info
 from jaxcnn.models.inception import InceptionSmall, inception_small
+from jaxcnn.models.key_map import KeyMap, key_maps, register_key_map
 from jaxcnn.models.lenet import LeNet, LeNet5, lenet, lenet5
 from jaxcnn.models.mlp import Mlp, mlp
 from jaxcnn.models.resnet import (
@@ -45,23 +48,30 @@ __all__ = [
     "Cnn",
     "ConvAutoencoder",
     "DenoisingAutoencoder",
+    "Feature",
     "InceptionSmall",
+    "KeyMap",
     "LeNet",
     "LeNet5",
     "Mlp",
     "MlpAutoencoder",
     "ResNet",
     "Summary",
+    "capture",
     "cnn",
     "conv_autoencoder",
     "conv_autoencoder_upsample",
     "denoising_autoencoder",
     "denoising_autoencoder_deep",
+    "feature_info",
     "inception_small",
+    "key_maps",
+    "keys",
     "lenet",
     "lenet5",
     "mlp",
     "mlp_autoencoder",
+    "register_key_map",
     "resnet18",
     "resnet20_cifar",
     "resnet32_cifar",

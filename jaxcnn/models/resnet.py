@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import ConvNorm
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
+from jaxcnn.models.features import endpoints_of
 from jaxcnn.ops import global_average_pool, max_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
@@ -130,8 +131,8 @@ class ResNet(nn.Module):
     def __call__(self, images: Array, *, train: bool = False) -> Array:
         """Returns logits `[batch, num_classes]`, float32."""
         check_images(images, "ResNet")
-        x = _conv_of(self)(self.width, 7, 2, name="stem")(images, train=train)
-        x = max_pool(nn.relu(x), 3, 2, 1)
+        stem = _conv_of(self)(self.width, 7, 2, activation="relu", name="stem")
+        x = max_pool(stem(images, train=train), 3, 2, 1)
         for stage, blocks in enumerate(self.stage_sizes):
             for number in range(blocks):
                 x = self.block(
@@ -145,6 +146,12 @@ class ResNet(nn.Module):
                 )(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
+
+
+@endpoints_of(ResNet)
+def _endpoints(model: ResNet) -> list[str]:
+    stages = enumerate(model.stage_sizes, 1)
+    return ["stem", *(f"stage{stage}_block{blocks}" for stage, blocks in stages)]
 
 
 def _conv_of(module: Any) -> functools.partial:

@@ -15,6 +15,7 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxcnn.arithmetic import conv_macs, dense_macs
+from jaxcnn.layers.conv import Conv, each_axis
 from jaxcnn.models.receptive_field import ReceptiveFields, receptive_fields
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Dtype, PyTree
@@ -184,6 +185,14 @@ class _Call:
         if isinstance(module, nn.Dense | nn.DenseGeneral):
             outputs = math.prod(_tuple(module.features))
             return dense_macs(math.prod(self.input_shape), outputs)
+        if isinstance(module, Conv):
+            return conv_macs(
+                self.input_shape[-1],
+                module.features,
+                each_axis(module.kernel_size, len(self.input_shape) - 2),
+                self.output_shape[:-1],
+                groups=module.groups,
+            )
         if not isinstance(module, nn.Conv | nn.ConvLocal | nn.ConvTranspose):
             return 0
         transposed = isinstance(module, nn.ConvTranspose)

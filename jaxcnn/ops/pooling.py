@@ -20,7 +20,12 @@ _MOST_UNROLLED = 16
 
 
 def max_pool(
-    x: Array, window: Size, stride: Size | None = None, padding: Padding = "VALID"
+    x: Array,
+    window: Size,
+    stride: Size | None = None,
+    padding: Padding = "VALID",
+    *,
+    ceil_mode: bool = False,
 ) -> Array:
     """Returns the largest value of each window.
 
@@ -36,6 +41,9 @@ def max_pool(
             fill no whole window are left out.
         padding: `"VALID"`, `"SAME"`, a number for every side, or a (low, high) pair
             for each spatial axis. Padding never wins.
+        ceil_mode: Whether the last window may reach beyond the (padded) image, as long
+            as it begins inside; sizes are then rounded up, as by PyTorch's and
+            Caffe's pools of this name.
 
     Raises:
         ValueError: if an argument does not fit the spatial axes, or no window fits.
@@ -46,6 +54,8 @@ def max_pool(
         [[9, 6], [9, 8]]
     """
     window, stride, padding = _arguments("max_pool", x, window, stride, padding)
+    if ceil_mode:
+        padding = _round_up(x, window, stride, padding)
     unpadded = padding != "SAME" and not any(map(any, padding))
     if window == stride and unpadded and math.prod(window) <= _MOST_UNROLLED:
         return _max_pool_blocks(x, window)
@@ -134,6 +144,21 @@ def _arguments(who, x, window, stride, padding):
                 f"{who}: a window of {window} does not fit an input of shape {x.shape}."
             )
     return window, stride, padding
+
+
+def _round_up(x, window, stride, padding):
+    """Returns the padding with room at the end for one more, incomplete window."""
+    if padding == "SAME":
+        return padding
+    pairs = []
+    for n, w, s, (low, high) in zip(
+        x.shape[1:-1], window, stride, padding, strict=True
+    ):
+        windows = -(-(n + low + high - w) // s) + 1
+        if (windows - 1) * s >= n + low:  # it would begin in the padding
+            windows -= 1
+        pairs.append((low, max(high, (windows - 1) * s + w - n - low)))
+    return pairs
 
 
 def _pairs(who: str, x: Array, padding: Padding) -> str | list[tuple[int, int]]:

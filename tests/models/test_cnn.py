@@ -141,7 +141,11 @@ def test_dropout_drops_in_training_alone(make):
         (cnn, {"pool": "min"}, "pool='min'.*'max', 'average', 'stride'"),
         (cnn, {"activation": "rellu"}, "activation='rellu' is unknown"),
         (cnn, {"kernel_init": "he"}, "kernel_init='he' is unknown"),
-        (cnn, {"padding": "full"}, "padding must be 'same', 'valid' or a number"),
+        (
+            cnn,
+            {"padding": "full"},
+            "padding must be 'same', 'valid', 'tensorflow', a number",
+        ),
         (
             cnn,
             {"dropout": 1.0},

@@ -1,6 +1,7 @@
 """The reference, imported only when a test of this folder runs."""
 
 import contextlib
+import os
 import warnings
 
 import pytest
@@ -30,3 +31,18 @@ def torchvision(torch):
         module = pytest.importorskip("torchvision", exc_type=ImportError)
     yield module
     del library
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("timm")
+
+
+@pytest.fixture(scope="session")
+def keras():
+    os.environ["KERAS_BACKEND"] = "jax"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("keras")

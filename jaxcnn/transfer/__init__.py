@@ -1,0 +1,5 @@
+"""Weights of other libraries, and of other tasks."""
+
+from jaxcnn.transfer.convert import Converted, convert_weights, recognise_source
+
+__all__ = ["Converted", "convert_weights", "recognise_source"]

@@ -1,0 +1,170 @@
+"""The same weights and images through a model of ours and through its reference.
+
+Weights go the way that users' do: through the family's key map and `convert_weights`.
+"""
+
+import jax
+import numpy as np
+import optax
+
+from jaxcnn.layers.norm import batch_norm
+from jaxcnn.models import capture
+from jaxcnn.registry import create_model
+from jaxcnn.transfer.convert import convert_weights
+from jaxcnn.tree import flatten_named
+
+from .compare import assert_close, assert_trees_close
+from .convert import arrays, images
+
+
+def pixels(*shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def randomise(torch, model, seed=0):
+    """Gives norms random scales, biases and statistics, and layers their own weights.
+
+    Drop-out and drop path are switched off by the caller, where the model is built.
+    """
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.1)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+def shapes_of(model, image):
+    """Returns the shapes of a model's variables for an image `(*spatial, channels)`."""
+    images = jax.ShapeDtypeStruct((1, *image), np.float32)
+    return dict(jax.eval_shape(model.init, jax.random.key(0), images))
+
+
+def variables_of(model, image, state, source, *, collections=None):
+    """Returns our model's variables from named arrays; nothing may be left over."""
+    shapes = shapes_of(model, image)
+    if collections is not None:
+        shapes = {name: shapes[name] for name in collections}
+    converted = convert_weights(model, shapes, state, source)
+    assert not converted.missing, converted.missing
+    assert not converted.mismatched, converted.mismatched
+    if collections is None:
+        assert not converted.unexpected, converted.unexpected
+    return converted.variables
+
+
+def check_evaluation(
+    torch, name, reference, source, image, *, endpoints=None, tolerance=1e-4, **options
+):
+    """Compares logits, and the outputs of submodules, in evaluation.
+
+    Args:
+        torch: The module.
+        name: A registered model of ours; `options` go to it.
+        reference: The PyTorch module, randomised.
+        source: Whose names its state dict has: a key of our family's maps.
+        image: `(*spatial, channels)`.
+        endpoints: `{"stage1_block2": "layer1"}`: our path and the reference's.
+        tolerance: Largest difference over largest value.
+        **options: Given to `create_model`.
+    """
+    model = create_model(name, **options)
+    reference = reference.eval()
+    variables = variables_of(model, image, arrays(reference.state_dict()), source)
+    x = pixels(2, *image)
+    endpoints = endpoints or {}
+    expected = {}
+
+    def keep(path):
+        return lambda module, inputs, output: expected.__setitem__(path, output)
+
+    for ours, theirs in endpoints.items():
+        reference.get_submodule(theirs).register_forward_hook(keep(ours))
+    with torch.no_grad():
+        expected[""] = reference(torch.from_numpy(images(x)))
+    got = jax.jit(lambda v, x: capture(model, v, x, ["", *endpoints]))(variables, x)
+    for path, value in expected.items():
+        value = np.asarray(value)
+        if path:
+            value = np.moveaxis(value, 1, -1)
+        assert_close(got[path], value, tolerance)
+
+
+def check_training(
+    torch,
+    name,
+    reference,
+    source,
+    image,
+    *,
+    monkeypatch,
+    tolerance=1e-4,
+    logits_of=lambda output: output,
+    batch=4,
+    **options,
+):
+    """Compares logits, updated statistics and gradients of a loss, in training.
+
+    `logits_of` takes the logits out of what our model and the reference return.
+    """
+    monkeypatch.setitem(batch_norm.keywords, "use_fast_variance", False)
+    model = create_model(name, **options)
+    reference = reference.train()
+    variables = variables_of(model, image, arrays(reference.state_dict()), source)
+    x = pixels(batch, *image)
+    keep_the_biased_variance(torch, reference)
+    theirs = logits_of(reference(torch.from_numpy(images(x))))
+    labels = np.arange(batch) % theirs.shape[-1]
+    torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels)).backward()
+    grads = arrays({n: p.grad for n, p in reference.named_parameters()})
+
+    def objective(params):
+        output, state = model.apply(
+            {**variables, "params": params},
+            x,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+        logits = logits_of(output)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), (logits, state)
+
+    gradient = jax.jit(jax.grad(objective, has_aux=True))
+    got, (logits, state) = gradient(variables["params"])
+    assert_close(logits, theirs.detach().numpy(), tolerance)
+    expected = variables_of(model, image, grads, source, collections=["params"])
+    # Where the true gradient is 0, as that of a bias before a norm, both are noise:
+    # differences count relative to the largest gradient of all.
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+    expected = flatten_named(expected["params"])
+    for leaf, value in flatten_named(got).items():
+        scale = max(np.abs(expected[leaf]).max(), 1e-3 * largest)
+        assert np.abs(value - expected[leaf]).max() / scale < 10 * tolerance, leaf
+    if "batch_stats" in variables:
+        updated = variables_of(model, image, arrays(reference.state_dict()), source)
+        assert_trees_close(state["batch_stats"], updated["batch_stats"], tolerance)
+
+
+def keep_the_biased_variance(torch, model):
+    """Makes BatchNorm average the biased variance, as Flax does, not n / (n - 1) of it.
+
+    With PyTorch's momentum m the new running variance is (1 - m) old + m batch.
+    """
+    before = {}
+
+    def remember(module, inputs):
+        before[module] = (1 - module.momentum) * module.running_var
+
+    def correct(module, inputs, output):
+        n = inputs[0].numel() / inputs[0].shape[1]
+        batch = module.running_var - before[module]
+        module.running_var.copy_(before[module] + batch * (n - 1) / n)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(remember)
+            module.register_forward_hook(correct)
