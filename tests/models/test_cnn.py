@@ -144,7 +144,7 @@ def test_dropout_drops_in_training_alone(make):
         (
             cnn,
             {"padding": "full"},
-            "padding must be 'same', 'valid', 'tensorflow', a number",
+            "padding must be 'same', 'valid', 'tensorflow'",
         ),
         (
             cnn,
