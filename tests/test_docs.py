@@ -284,18 +284,28 @@ def test_every_listed_name_is_there():
         assert hasattr(importlib.import_module(module), attribute), name
 
 
-def test_the_table_of_models_is_what_is_counted():
-    text = (ROOT / "README.md").read_text()
-    row = r"^\| `(\w+)` \| [^|]+ \| ([\d,]+) \| ([\d.,]+) M \| (\d+)x(\d+)x(\d+) \|$"
-    rows = re.findall(row, text, flags=re.MULTILINE)
-    assert {name for name, *_ in rows} == set(jaxcnn.list_models())
-    for name, params, macs, *shape in rows:
-        imagenet = shape == ["224", "224", "3"]
-        options = {"num_classes": 1000} if imagenet else {}
-        model = jaxcnn.create_model(name, **options)
-        summary = jaxcnn.summarize(model, (1, *map(int, shape)))
-        assert f"{summary.params:,}" == params, name
-        assert f"{summary.macs / 1e6:,.2f}" == macs, name
+MODEL_ROW = (
+    r"^\| `(\w+)` \| [^|]+ \| ([\d,]+) \| ([\d.,]+) M \| (\d+(?:x\d+)+) \| [^|]*\|$"
+)
+MODEL_ROWS = [
+    row
+    for page in sorted((ROOT / "docs" / "models").glob("*.md"))
+    for row in re.findall(MODEL_ROW, page.read_text(), flags=re.MULTILINE)
+]
+
+
+def test_every_model_is_in_a_table_once():
+    assert sorted(name for name, *_ in MODEL_ROWS) == sorted(jaxcnn.list_models())
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "macs", "shape"), MODEL_ROWS, ids=[row[0] for row in MODEL_ROWS]
+)
+def test_the_tables_of_models_are_what_is_counted(name, params, macs, shape):
+    shape = tuple(map(int, shape.split("x")))
+    summary = jaxcnn.summarize(jaxcnn.create_model(name), (1, *shape))
+    assert f"{summary.params:,}" == params
+    assert f"{summary.macs / 1e6:,.2f}" == macs
 
 
 def test_nothing_points_to_a_machine():
