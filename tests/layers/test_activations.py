@@ -169,24 +169,26 @@ def test_the_picture_has_a_panel_an_activation(tmp_path):
         assert f"<!-- {name} -->" in text, name
 
 
-def test_prelu_learns_one_slope_a_layer_or_a_channel():
-    x = jnp.array([[-1.0, -2.0], [3.0, -4.0]])
-    for per_channel, slopes, gradient in [
-        (False, [0.5], [-7.0]),
-        (True, [0.5, 0.1], [-1.0, -6.0]),
-    ]:
-        module = PReLU(per_channel)
-        init = module.init(jax.random.key(0), x)
-        assert init["params"]["alpha"].tolist() == [0.25] * len(slopes)
+@pytest.mark.parametrize(
+    ("per_channel", "slopes", "gradient"),
+    [(False, [0.5], [-7.0]), (True, [0.5, 0.1], [-1.0, -6.0])],
+)
+def test_prelu_learns_one_slope_a_layer_or_a_channel(per_channel, slopes, gradient):
+    x = np.array([[-1.0, -2.0], [3.0, -4.0]], np.float32)
+    module = PReLU(per_channel)
 
-        def total(alpha, module=module):
-            return module.apply({"params": {"alpha": alpha}}, x).sum()
+    @jax.jit
+    def compute(alpha):
+        total = jax.value_and_grad(
+            lambda alpha: module.apply({"params": {"alpha": alpha}}, x).sum()
+        )
+        return module.init(jax.random.key(0), x), total(alpha)
 
-        alpha = jnp.array(slopes)
-        each = np.broadcast_to(slopes, (2, 2))
-        expected = np.where(x >= 0, x, each * x).sum()
-        np.testing.assert_allclose(total(alpha), expected, rtol=1e-6)
-        assert jax.grad(total)(alpha).tolist() == gradient
+    start, (total, slope_gradient) = compute(jnp.array(slopes))
+    assert start["params"]["alpha"].tolist() == [0.25] * len(slopes)
+    expected = np.where(x >= 0, x, np.broadcast_to(slopes, (2, 2)) * x).sum()
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    assert slope_gradient.tolist() == gradient
 
 
 def test_rrelu_draws_a_slope_for_each_value_in_training_alone():
@@ -304,8 +306,8 @@ MISTAKES = [
     (lambda: Mlp(activation="rellu"), r"mean 'relu'\?"),
     (lambda: LeNet5(activation="prelu"), "it is the module PReLU"),
     (
-        lambda: SqueezeExcite(2, gate="prelu").init(
-            jax.random.key(0), jnp.zeros((1, 2, 2, 3))
+        lambda: jax.eval_shape(
+            SqueezeExcite(2, gate="prelu").init, jax.random.key(0), np.ones((1, 2, 3))
         ),
         "it is the module PReLU",
     ),

@@ -45,16 +45,19 @@ def test_the_initialiser_is_the_one_asked_for(variables, key):
         variables,
         key,
         {
-            "kernel$": "orthogonal",
+            "stage2.*kernel$": "orthogonal",
             "stage1.*/scale": lambda key, shape, dtype: jnp.full(shape, 7, dtype),
-            "^batch_stats/.*var": "ones",
+            "^batch_stats/.*2.*var": "ones",
         },
     )
     kernel = np.asarray(new["params"]["stage2_conv1"]["kernel"]).reshape(-1, 4)
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(4), atol=1e-5)
     assert new["params"]["stage1_norm1"]["scale"].tolist() == [7, 7, 7]
-    kernels = {name for name in flatten_named(variables) if name.endswith("kernel")}
-    assert changed(variables, new) == {*kernels, "params/stage1_norm1/scale"}
+    assert changed(variables, new) == {
+        "batch_stats/stage2_norm1/var",
+        "params/stage1_norm1/scale",
+        "params/stage2_conv1/kernel",
+    }
 
 
 def test_the_last_regex_that_matches_counts(variables, key):
