@@ -15,6 +15,7 @@ from jaxcnn import (
     ops,
     optim,
     train,
+    transfer,
     tree,
 )
 from jaxcnn.checkpoint import Checkpoints
@@ -36,6 +37,7 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import reinitialize
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
@@ -73,7 +75,9 @@ __all__ = [
     "parallelize",
     "reconstruction",
     "register_model",
+    "reinitialize",
     "summarize",
     "train",
+    "transfer",
     "tree",
 ]

@@ -25,7 +25,7 @@ NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
 PARTS = ("augment", "checkpoint", "data", "experiment", "layers", "losses", "metrics")
-PARTS += ("ops", "optim", "plotting", "train")
+PARTS += ("ops", "optim", "plotting", "train", "transfer")
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}

@@ -1,6 +1,15 @@
 """Linen layers that the model families share."""
 
-from jaxcnn.layers.activation import ACTIVATIONS, make_activation
+from jaxcnn.layers.activation import (
+    ACTIVATION_MODULES,
+    ACTIVATIONS,
+    NoisyReLU,
+    PReLU,
+    RReLU,
+    apply_activation,
+    check_activation,
+    make_activation,
+)
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
 from jaxcnn.layers.drop import DropPath
@@ -10,19 +19,26 @@ from jaxcnn.layers.initializers import (
     he_normal_fan_out,
     make_initializer,
 )
-from jaxcnn.layers.norm import NORMS, batch_norm, make_norm
+from jaxcnn.layers.norm import NORMS, LocalResponseNorm, batch_norm, make_norm
 from jaxcnn.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "ACTIVATIONS",
+    "ACTIVATION_MODULES",
     "INITIALIZERS",
     "NORMS",
     "Conv",
     "ConvNorm",
     "DropPath",
     "InceptionA",
+    "LocalResponseNorm",
+    "NoisyReLU",
+    "PReLU",
+    "RReLU",
     "SqueezeExcite",
+    "apply_activation",
     "batch_norm",
+    "check_activation",
     "check_choice",
     "check_images",
     "check_number",

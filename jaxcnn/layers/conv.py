@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 from flax import linen as nn
 
-from jaxcnn.layers.activation import Activation, make_activation
+from jaxcnn.layers.activation import Activation, apply_activation
 from jaxcnn.layers.checks import check_choice, check_number
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.layers.norm import batch_norm
@@ -185,8 +185,8 @@ class ConvNorm(nn.Module):
         padding: As in `conv_padding`; symmetric by default.
         groups: Groups of channels that do not see each other.
         dilation: Distance between the kernel's taps.
-        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function; none by
-            default.
+        activation: What `jaxcnn.layers.apply_activation` takes, such as `"relu"`; a
+            module is named `act`. None by default.
         use_bias: Whether the convolution has a bias, which BatchNorm's makes useless.
         epsilon: Added to the variance.
         momentum: Weight of the old running statistics (PyTorch's is 1 minus this).
@@ -235,4 +235,6 @@ class ConvNorm(nn.Module):
             axis_name=self.axis_name,
             name="norm",
         )(x)
-        return x if self.activation is None else make_activation(self.activation)(x)
+        if self.activation is None:
+            return x
+        return apply_activation(self.activation, x, train=train, name="act")

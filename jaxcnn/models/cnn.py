@@ -1,12 +1,17 @@
 """The courses' CNN: convolutions and pooling repeated, then dense layers."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.activation import Activation, make_activation
+from jaxcnn.layers.activation import (
+    Activation,
+    apply_activation,
+    check_activation,
+)
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Padding, conv_padding
 from jaxcnn.layers.initializers import Initializer, make_initializer
@@ -27,16 +32,17 @@ class Cnn(nn.Module):
 
     Each stage halves the image. Its convolutions are named `stage1_conv1`,
     `stage1_conv2`, ..., its norms `stage1_norm1`, ...; the dense layers `hidden1`, ...
-    and `head`.
+    and `head`; activations that are modules, such as PReLU, `stage1_act1`, ... and
+    `hidden1_act`, ...
 
     Attributes:
         features: Channels of each stage.
         convs_per_stage: Convolutions in each stage: one number, or one a stage.
         kernel_size: Side of every kernel: one number, or one a stage.
-        norm: `None`, `"batch"`, `"layer"`, `"group"` or `"instance"`, after every
-            convolution, which then has no bias.
+        norm: `None` or one of `jaxcnn.layers.NORMS`, after every convolution, which
+            then has no bias (but with `"local_response"`, which adds none of its own).
         norm_position: `"before"` or `"after"` the activation.
-        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function.
+        activation: What `jaxcnn.layers.apply_activation` takes, such as `"relu"`.
         pool: How a stage halves the image: `"max"` or `"average"` over 2x2, or
             `"stride"`, stride 2 in its last convolution.
         dropout: Share of values dropped before each dense layer, in training.
@@ -73,7 +79,7 @@ class Cnn(nn.Module):
             check_numbers(name, getattr(self, name), 1)
         for name in ("convs_per_stage", "kernel_size"):
             check_numbers(name, self._each_stage(name), 1)
-        make_activation(self.activation)
+        check_activation(self.activation)
         make_initializer(self.kernel_init)
         conv_padding(self.padding, (1,))
         super().__post_init__()
@@ -92,7 +98,9 @@ class Cnn(nn.Module):
             dense = nn.Dense(
                 units, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{number}"
             )
-            x = make_activation(self.activation)(dense(x))
+            x = apply_activation(
+                self.activation, dense(x), train=train, name=f"hidden{number}_act"
+            )
         x = nn.Dropout(self.dropout, deterministic=not train)(x).astype(jnp.float32)
         if not self.num_classes:
             return x
@@ -117,12 +125,17 @@ class Cnn(nn.Module):
             kernel_size,
             strides=(stride, stride),
             padding=conv_padding(self.padding, kernel_size),
-            use_bias=self.norm is None,
+            use_bias=self.norm in (None, "local_response"),
             kernel_init=make_initializer(self.kernel_init),
             dtype=self.dtype,
             name=f"stage{stage + 1}_conv{number}",
         )(x)
-        activation = make_activation(self.activation)
+        activation = functools.partial(
+            apply_activation,
+            self.activation,
+            train=train,
+            name=f"stage{stage + 1}_act{number}",
+        )
         if self.norm is None:
             return activation(x)
         norm = make_norm(
