@@ -14,7 +14,7 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder,
     denoising_autoencoder_deep,
 )
-from jaxcnn.models.cnn import Cnn, cnn
+from jaxcnn.models.cnn import Cnn, cnn, cnn1d, cnn3d
 from jaxcnn.models.features import Feature, capture, feature_info
 from jaxcnn.models.inception import InceptionSmall, inception_small
 from jaxcnn.models.key_map import KeyMap, key_maps, register_key_map
@@ -59,6 +59,8 @@ __all__ = [
     "Summary",
     "capture",
     "cnn",
+    "cnn1d",
+    "cnn3d",
     "conv_autoencoder",
     "conv_autoencoder_upsample",
     "denoising_autoencoder",
