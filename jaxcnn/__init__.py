@@ -36,6 +36,7 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import deepen
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
@@ -53,6 +54,7 @@ __all__ = [
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
     "fit",
     "init_state",
