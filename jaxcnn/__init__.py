@@ -18,11 +18,27 @@ from jaxcnn import (
     transfer,
     tree,
 )
-from jaxcnn.checkpoint import Checkpoints
-from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
-from jaxcnn.models.summary import Summary, summarize
-from jaxcnn.registry import create_model, list_models, model_kind, register_model
-from jaxcnn.run import Run, load_run
+from jaxcnn.checkpoint import (
+    Checkpoints,
+)
+from jaxcnn.data.preprocess import (
+    PreprocessConfig,
+    make_preprocess,
+)
+from jaxcnn.models.summary import (
+    Summary,
+    summarize,
+)
+from jaxcnn.registry import (
+    create_model,
+    list_models,
+    model_kind,
+    register_model,
+)
+from jaxcnn.run import (
+    Run,
+    load_run,
+)
 from jaxcnn.train import (
     Task,
     TrainState,
@@ -37,9 +53,16 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
-from jaxcnn.transfer import reinitialize
-from jaxcnn.tree import count_params
-from jaxcnn.version import __version__
+from jaxcnn.transfer import (
+    deepen,
+    reinitialize,
+)
+from jaxcnn.tree import (
+    count_params,
+)
+from jaxcnn.version import (
+    __version__,
+)
 
 __all__ = [
     "Checkpoints",
@@ -55,6 +78,7 @@ __all__ = [
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
     "fit",
     "init_state",

@@ -1,6 +1,8 @@
 """One family a file; importing this package registers the models by name."""
 
-from jaxcnn.models import keys
+from jaxcnn.models import (
+    keys,
+)
 from jaxcnn.models.autoencoder import (
     Autoencoder,
     ConvAutoencoder,
@@ -14,12 +16,36 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder,
     denoising_autoencoder_deep,
 )
-from jaxcnn.models.cnn import Cnn, cnn
-from jaxcnn.models.features import Feature, capture, feature_info
-from jaxcnn.models.inception import InceptionSmall, inception_small
-from jaxcnn.models.key_map import KeyMap, key_maps, register_key_map
-from jaxcnn.models.lenet import LeNet, LeNet5, lenet, lenet5
-from jaxcnn.models.mlp import Mlp, mlp
+from jaxcnn.models.cnn import (
+    Cnn,
+    cnn,
+    cnn1d,
+    cnn3d,
+)
+from jaxcnn.models.features import (
+    Feature,
+    capture,
+    feature_info,
+)
+from jaxcnn.models.inception import (
+    InceptionSmall,
+    inception_small,
+)
+from jaxcnn.models.key_map import (
+    KeyMap,
+    key_maps,
+    register_key_map,
+)
+from jaxcnn.models.lenet import (
+    LeNet,
+    LeNet5,
+    lenet,
+    lenet5,
+)
+from jaxcnn.models.mlp import (
+    Mlp,
+    mlp,
+)
 from jaxcnn.models.resnet import (
     BasicBlock,
     Bottleneck,
@@ -38,7 +64,10 @@ from jaxcnn.models.resnet_cifar import (
     resnet56_cifar,
     resnet110_cifar,
 )
-from jaxcnn.models.summary import Summary, summarize
+from jaxcnn.models.summary import (
+    Summary,
+    summarize,
+)
 
 __all__ = [
     "Autoencoder",
@@ -59,6 +88,8 @@ __all__ = [
     "Summary",
     "capture",
     "cnn",
+    "cnn1d",
+    "cnn3d",
     "conv_autoencoder",
     "conv_autoencoder_upsample",
     "denoising_autoencoder",

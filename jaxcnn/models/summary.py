@@ -16,6 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 
 from jaxcnn.arithmetic import conv_macs, dense_macs
 from jaxcnn.layers.conv import Conv, each_axis
+from jaxcnn.layers.conv_transpose import ConvTranspose
+from jaxcnn.layers.depthwise import DepthwiseConv
+from jaxcnn.layers.locally_connected import LocallyConnected
 from jaxcnn.models.receptive_field import ReceptiveFields, receptive_fields
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Dtype, PyTree
@@ -185,14 +188,8 @@ class _Call:
         if isinstance(module, nn.Dense | nn.DenseGeneral):
             outputs = math.prod(_tuple(module.features))
             return dense_macs(math.prod(self.input_shape), outputs)
-        if isinstance(module, Conv):
-            return conv_macs(
-                self.input_shape[-1],
-                module.features,
-                each_axis(module.kernel_size, len(self.input_shape) - 2),
-                self.output_shape[:-1],
-                groups=module.groups,
-            )
+        if isinstance(module, Conv | DepthwiseConv | ConvTranspose | LocallyConnected):
+            return self._own_macs()
         if not isinstance(module, nn.Conv | nn.ConvLocal | nn.ConvTranspose):
             return 0
         transposed = isinstance(module, nn.ConvTranspose)
@@ -202,6 +199,19 @@ class _Call:
             _tuple(module.kernel_size),
             (self.input_shape if transposed else self.output_shape)[:-1],
             groups=1 if transposed else module.feature_group_count,
+        )
+
+    def _own_macs(self) -> int:
+        """Multiply-adds on the whole batch of a convolution of this library."""
+        module, channels = self.module, self.input_shape[-1]
+        depthwise = isinstance(module, DepthwiseConv)
+        transposed = isinstance(module, ConvTranspose)
+        return conv_macs(
+            channels,
+            self.output_shape[-1],
+            each_axis(module.kernel_size, len(self.input_shape) - 2),
+            (self.input_shape if transposed else self.output_shape)[:-1],
+            groups=channels if depthwise else getattr(module, "groups", 1),
         )
 
 

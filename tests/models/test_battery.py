@@ -62,6 +62,8 @@ VARIANTS = {
         {"blocks_per_stage": 1, "width": 4, "shortcut": "B"},
         (8, 8, 3),
     ),
+    "cnn1d": (Cnn, {"rank": 1, "features": (4, 8), "norm": "batch"}, (16, 3)),
+    "cnn3d": (Cnn, {"rank": 3, "features": (4,), "norm": "batch"}, (4, 5, 4, 2)),
 }
 
 #: Compiling takes all the time here, and a third of it without LLVM's optimisations.
@@ -72,7 +74,8 @@ quick_jit = functools.partial(
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name not in ("cnn_group", "resnet_cifar_b")]
+    "name",
+    [name for name in VARIANTS if name not in ("cnn1d", "cnn_group", "resnet_cifar_b")],
 )
 
 

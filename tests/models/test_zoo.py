@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 import jaxcnn.models  # noqa: F401  registers the models
+from jaxcnn.layers.checks import KINDS
 from jaxcnn.registry import create_model, list_models
 from jaxcnn.tree import count_params
 
@@ -79,16 +81,19 @@ def test_no_classes_returns_what_the_head_would_get(name):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_one_channel_and_an_image_that_is_not_square(name):
-    height, width, _ = GOLDEN[name]["image"]
-    logits, _ = shapes_of(create_model(name, num_classes=3), (height, width + 8, 1))
+    *spatial, last, _ = GOLDEN[name]["image"]
+    logits, _ = shapes_of(create_model(name, num_classes=3), (*spatial, last + 8, 1))
     assert logits.shape == (2, 3)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_wrong_rank_is_explained(name):
-    message = r"needs images of shape \[batch, height, .* got shape \(2, 28, 28\)"
-    with pytest.raises(ValueError, match=message):
-        shapes_of(create_model(name), (28, 28))
+    spatial = GOLDEN[name]["image"][:-1]
+    kind, axes = KINDS[len(spatial)]
+    shape = (2, *spatial)  # the channels are missing
+    message = f"needs {kind} of shape {axes}, got shape {shape}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        shapes_of(create_model(name), spatial)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
