@@ -23,6 +23,7 @@ class SeparableConv(nn.Module):
 
     Attributes:
         features: Channels out.
+        activation: Whether ReLU follows.
         epsilon: Added to the variance by the norm.
         kernel_init: Initialiser of the kernels.
         dtype: Computation type; parameters and statistics stay float32.
@@ -30,6 +31,7 @@ class SeparableConv(nn.Module):
     """
 
     features: int
+    activation: bool = False
     epsilon: float = 1e-5
     kernel_init: Initializer = he_normal_fan_out
     dtype: Dtype | None = None
@@ -44,13 +46,14 @@ class SeparableConv(nn.Module):
         channels = x.shape[-1]
         x = conv(channels, 3, groups=channels, name="depthwise")(x)
         x = conv(self.features, 1, name="pointwise")(x)
-        return batch_norm(
+        x = batch_norm(
             use_running_average=not train,
             epsilon=self.epsilon,
             dtype=self.dtype,
             axis_name=self.axis_name,
             name="norm",
         )(x)
+        return nn.relu(x) if self.activation else x
 
 
 class XceptionBlock(nn.Module):
@@ -153,8 +156,10 @@ class Xception(nn.Module):
                 **settings,
             )(x, train=train)
         for name, features in (("conv3", 1536), ("conv4", 2048)):
-            last = SeparableConv(self._wide(features), name=name, **settings)
-            x = nn.relu(last(x, train=train))
+            last = SeparableConv(
+                self._wide(features), activation=True, name=name, **settings
+            )
+            x = last(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x

@@ -116,7 +116,7 @@ def randomise_keras(model, seed=0):
 
 def keras_arrays(model):
     """Returns a Keras model's variables by path, such as `"block1_conv1/kernel"`."""
-    return {variable.path: np.array(variable) for variable in model.variables}
+    return {variable.path: np.array(variable.value) for variable in model.weights}
 
 
 def check_keras_evaluation(
@@ -219,7 +219,8 @@ def keep_the_biased_variance(torch, model):
     def correct(module, inputs, output):
         n = inputs[0].numel() / inputs[0].shape[1]
         batch = module.running_var - before[module]
-        module.running_var.copy_(before[module] + batch * (n - 1) / n)
+        # `data`: autograd has kept the tensor, and would find it changed.
+        module.running_var.data.copy_(before[module] + batch * (n - 1) / n)
 
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
