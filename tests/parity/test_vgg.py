@@ -48,15 +48,23 @@ def test_evaluation(torch, torchvision):
 
 @pytest.mark.parity
 def test_training(torch, torchvision, monkeypatch):
-    reference = randomise(torch, torchvision.models.vgg11_bn(dropout=0))
+    """With small dense layers, which otherwise take all the time."""
+    nn = torch.nn
+    reference = torchvision.models.vgg11_bn()
+    reference.classifier = nn.Sequential(
+        *(nn.Linear(512 * 7 * 7, 32), nn.ReLU(), nn.Identity()),
+        *(nn.Linear(32, 32), nn.ReLU(), nn.Identity()),
+        nn.Linear(32, 10),
+    )
     check_training(
         torch,
         "vgg11_bn",
-        reference,
+        randomise(torch, reference),
         "torchvision",
-        (32, 64, 3),
+        (32, 48, 3),
         monkeypatch=monkeypatch,
-        batch=8,
+        hidden=32,
+        num_classes=10,
         dropout=0,
     )
 

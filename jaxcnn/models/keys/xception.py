@@ -7,7 +7,7 @@ from jaxcnn.models.xception import Xception
 
 
 def _sequence(match: re.Match[str]) -> str:
-    """Counts activations, as timm does: ReLU, separable convolution, norm, and again."""
+    """Counts activations, as timm does: ReLU, separable convolution, norm, ReLU ..."""
     block, number, layer = match[1], int(match[2]), match[3]
     first = 3 * (number - 1) + (block != "1")  # no ReLU begins the first block
     inside = {"depthwise": ".conv1", "pointwise": ".pointwise", "norm": ""}[layer]
