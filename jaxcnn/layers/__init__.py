@@ -37,6 +37,12 @@ from jaxcnn.layers.drop import (
 from jaxcnn.layers.inception import (
     InceptionA,
 )
+from jaxcnn.layers.activation import ACTIVATIONS, make_activation
+from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
+from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
+from jaxcnn.layers.conv_act import ConvAct
+from jaxcnn.layers.drop import DropPath
+from jaxcnn.layers.inception import InceptionA
 from jaxcnn.layers.initializers import (
     INITIALIZERS,
     he_normal_fan_out,
@@ -61,6 +67,7 @@ __all__ = [
     "INITIALIZERS",
     "NORMS",
     "Conv",
+    "ConvAct",
     "ConvNorm",
     "ConvTranspose",
     "DepthwiseConv",

@@ -3,6 +3,8 @@
 from jaxcnn.models import (
     keys,
 )
+from jaxcnn.models import keys
+from jaxcnn.models.alexnet import AlexNet, alexnet
 from jaxcnn.models.autoencoder import (
     Autoencoder,
     ConvAutoencoder,
@@ -46,6 +48,16 @@ from jaxcnn.models.mlp import (
     Mlp,
     mlp,
 )
+from jaxcnn.models.cnn import Cnn, cnn
+from jaxcnn.models.features import Feature, capture, feature_info
+from jaxcnn.models.googlenet import GoogLeNet, googlenet
+from jaxcnn.models.inception import InceptionSmall, inception_small
+from jaxcnn.models.inception_resnet import InceptionResNetV2, inception_resnet_v2
+from jaxcnn.models.inception_v3 import InceptionV3, inception_v3
+from jaxcnn.models.inception_v4 import InceptionV4, inception_v4
+from jaxcnn.models.key_map import KeyMap, key_maps, register_key_map
+from jaxcnn.models.lenet import LeNet, LeNet5, lenet, lenet5
+from jaxcnn.models.mlp import Mlp, mlp
 from jaxcnn.models.resnet import (
     BasicBlock,
     Bottleneck,
@@ -68,8 +80,24 @@ from jaxcnn.models.summary import (
     Summary,
     summarize,
 )
+from jaxcnn.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
+from jaxcnn.models.summary import Summary, summarize
+from jaxcnn.models.vgg import (
+    VGG,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
+from jaxcnn.models.xception import Xception, xception
 
 __all__ = [
+    "VGG",
+    "AlexNet",
     "Autoencoder",
     "BasicBlock",
     "Bottleneck",
@@ -78,14 +106,21 @@ __all__ = [
     "ConvAutoencoder",
     "DenoisingAutoencoder",
     "Feature",
+    "GoogLeNet",
+    "InceptionResNetV2",
     "InceptionSmall",
+    "InceptionV3",
+    "InceptionV4",
     "KeyMap",
     "LeNet",
     "LeNet5",
     "Mlp",
     "MlpAutoencoder",
     "ResNet",
+    "SqueezeNet",
     "Summary",
+    "Xception",
+    "alexnet",
     "capture",
     "cnn",
     "cnn1d",
@@ -95,7 +130,11 @@ __all__ = [
     "denoising_autoencoder",
     "denoising_autoencoder_deep",
     "feature_info",
+    "googlenet",
+    "inception_resnet_v2",
     "inception_small",
+    "inception_v3",
+    "inception_v4",
     "key_maps",
     "keys",
     "lenet",
@@ -113,5 +152,16 @@ __all__ = [
     "resnet101",
     "resnet110_cifar",
     "resnet152",
+    "squeezenet1_0",
+    "squeezenet1_1",
     "summarize",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "xception",
 ]

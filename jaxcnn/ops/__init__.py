@@ -33,6 +33,12 @@ from jaxcnn.ops.transposed import (
 
 __all__ = [
     "FILTERS",
+from jaxcnn.ops.adaptive import adaptive_avg_pool, adaptive_max_pool
+from jaxcnn.ops.convolution import conv, pad
+from jaxcnn.ops.pooling import avg_pool, global_average_pool, max_pool
+from jaxcnn.ops.shuffle import channel_shuffle
+
+__all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",

@@ -30,6 +30,7 @@ _LEAVES = {
         "mean": "/moving_mean",
         "var": "/moving_variance",
     },
+    "caffe": {"kernel": "/w", "bias": "/b"},
 }
 
 
@@ -77,7 +78,7 @@ def convert_weights(
             missing[name] = key
             continue
         used.add(key)
-        array = _arrange(np.asarray(arrays[key]), path, kind, key, key_map)
+        array = _arrange(np.asarray(arrays[key]), path, kind, key, leaf.ndim, key_map)
         if array.shape == leaf.shape:
             flat[name] = array
         else:
@@ -124,7 +125,7 @@ def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> 
 
 
 def _arrange(
-    array: np.ndarray, path: str, kind: str, key: str, key_map: KeyMap
+    array: np.ndarray, path: str, kind: str, key: str, rank: int, key_map: KeyMap
 ) -> np.ndarray:
     """Returns an array of the reference with its axes in our order."""
     if kind != "kernel":
@@ -134,8 +135,12 @@ def _arrange(
             *spatial, channels, multiplier = array.shape
             return array.reshape(*spatial, 1, channels * multiplier)
         return array
+    if key_map.layout == "caffe":
+        return array
     if path in key_map.flattens and array.ndim == 2:
         shape = key_map.flattens[path]
         array = array.reshape(len(array), *shape)
         array = np.moveaxis(array, 1, -1).reshape(len(array), math.prod(shape))
-    return np.moveaxis(array, (0, 1), (-1, -2))
+    array = np.moveaxis(array, (0, 1), (-1, -2))
+    # A convolution of theirs over a whole map, a dense layer of ours.
+    return array.reshape(-1, array.shape[-1]) if rank == 2 else array
