@@ -18,27 +18,11 @@ from jaxcnn import (
     transfer,
     tree,
 )
-from jaxcnn.checkpoint import (
-    Checkpoints,
-)
-from jaxcnn.data.preprocess import (
-    PreprocessConfig,
-    make_preprocess,
-)
-from jaxcnn.models.summary import (
-    Summary,
-    summarize,
-)
-from jaxcnn.registry import (
-    create_model,
-    list_models,
-    model_kind,
-    register_model,
-)
-from jaxcnn.run import (
-    Run,
-    load_run,
-)
+from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.summary import Summary, summarize
+from jaxcnn.registry import create_model, list_models, model_kind, register_model
+from jaxcnn.run import Run, load_run
 from jaxcnn.train import (
     Task,
     TrainState,
@@ -53,16 +37,9 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
-from jaxcnn.transfer import (
-    deepen,
-    reinitialize,
-)
-from jaxcnn.tree import (
-    count_params,
-)
-from jaxcnn.version import (
-    __version__,
-)
+from jaxcnn.transfer import deepen, reinitialize
+from jaxcnn.tree import count_params
+from jaxcnn.version import __version__
 
 __all__ = [
     "Checkpoints",

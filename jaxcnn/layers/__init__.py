@@ -10,56 +10,17 @@ from jaxcnn.layers.activation import (
     check_activation,
     make_activation,
 )
-from jaxcnn.layers.checks import (
-    check_choice,
-    check_images,
-    check_number,
-    check_numbers,
-)
-from jaxcnn.layers.conv import (
-    Conv,
-    ConvNorm,
-    conv_padding,
-)
-from jaxcnn.layers.conv_transpose import (
-    ConvTranspose,
-)
-from jaxcnn.layers.depthwise import (
-    DepthwiseConv,
-    SeparableConv,
-)
-from jaxcnn.layers.drop import (
-    DropBlock,
-    Dropout,
-    DropPath,
-    SpatialDropout,
-)
-from jaxcnn.layers.inception import (
-    InceptionA,
-)
-from jaxcnn.layers.activation import ACTIVATIONS, make_activation
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
 from jaxcnn.layers.conv_act import ConvAct
-from jaxcnn.layers.drop import DropPath
+from jaxcnn.layers.conv_transpose import ConvTranspose
+from jaxcnn.layers.depthwise import DepthwiseConv, SeparableConv
+from jaxcnn.layers.drop import DropBlock, Dropout, DropPath, SpatialDropout
 from jaxcnn.layers.inception import InceptionA
-from jaxcnn.layers.initializers import (
-    INITIALIZERS,
-    he_normal_fan_out,
-    make_initializer,
-)
-from jaxcnn.layers.locally_connected import (
-    LocallyConnected,
-)
-from jaxcnn.layers.norm import (
-    NORMS,
-    LocalResponseNorm,
-    batch_norm,
-    make_norm,
-)
-from jaxcnn.layers.squeeze_excite import (
-    SqueezeExcite,
-)
+from jaxcnn.layers.initializers import INITIALIZERS, he_normal_fan_out, make_initializer
+from jaxcnn.layers.locally_connected import LocallyConnected
+from jaxcnn.layers.norm import NORMS, LocalResponseNorm, batch_norm, make_norm
+from jaxcnn.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "ACTIVATIONS",

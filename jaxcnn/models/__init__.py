@@ -1,8 +1,5 @@
 """One family a file; importing this package registers the models by name."""
 
-from jaxcnn.models import (
-    keys,
-)
 from jaxcnn.models import keys
 from jaxcnn.models.alexnet import AlexNet, alexnet
 from jaxcnn.models.autoencoder import (
@@ -18,37 +15,7 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder,
     denoising_autoencoder_deep,
 )
-from jaxcnn.models.cnn import (
-    Cnn,
-    cnn,
-    cnn1d,
-    cnn3d,
-)
-from jaxcnn.models.features import (
-    Feature,
-    capture,
-    feature_info,
-)
-from jaxcnn.models.inception import (
-    InceptionSmall,
-    inception_small,
-)
-from jaxcnn.models.key_map import (
-    KeyMap,
-    key_maps,
-    register_key_map,
-)
-from jaxcnn.models.lenet import (
-    LeNet,
-    LeNet5,
-    lenet,
-    lenet5,
-)
-from jaxcnn.models.mlp import (
-    Mlp,
-    mlp,
-)
-from jaxcnn.models.cnn import Cnn, cnn
+from jaxcnn.models.cnn import Cnn, cnn, cnn1d, cnn3d
 from jaxcnn.models.features import Feature, capture, feature_info
 from jaxcnn.models.googlenet import GoogLeNet, googlenet
 from jaxcnn.models.inception import InceptionSmall, inception_small
@@ -75,10 +42,6 @@ from jaxcnn.models.resnet_cifar import (
     resnet44_cifar,
     resnet56_cifar,
     resnet110_cifar,
-)
-from jaxcnn.models.summary import (
-    Summary,
-    summarize,
 )
 from jaxcnn.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
 from jaxcnn.models.summary import Summary, summarize

@@ -1,20 +1,9 @@
 """Array to array: the lowerings that are fast on the platform at hand."""
 
-from jaxcnn.ops.adaptive import (
-    adaptive_avg_pool,
-    adaptive_max_pool,
-)
-from jaxcnn.ops.convolution import (
-    conv,
-    pad,
-)
-from jaxcnn.ops.filters import (
-    FILTERS,
-    filter_image,
-)
-from jaxcnn.ops.local_response import (
-    local_response_norm,
-)
+from jaxcnn.ops.adaptive import adaptive_avg_pool, adaptive_max_pool
+from jaxcnn.ops.convolution import conv, pad
+from jaxcnn.ops.filters import FILTERS, filter_image
+from jaxcnn.ops.local_response import local_response_norm
 from jaxcnn.ops.pooling import (
     avg_pool,
     global_average_pool,
@@ -22,23 +11,11 @@ from jaxcnn.ops.pooling import (
     max_pool,
     sum_pool,
 )
-from jaxcnn.ops.shuffle import (
-    channel_shuffle,
-    pixel_shuffle,
-    pixel_unshuffle,
-)
-from jaxcnn.ops.transposed import (
-    conv_transpose,
-)
+from jaxcnn.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from jaxcnn.ops.transposed import conv_transpose
 
 __all__ = [
     "FILTERS",
-from jaxcnn.ops.adaptive import adaptive_avg_pool, adaptive_max_pool
-from jaxcnn.ops.convolution import conv, pad
-from jaxcnn.ops.pooling import avg_pool, global_average_pool, max_pool
-from jaxcnn.ops.shuffle import channel_shuffle
-
-__all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",
