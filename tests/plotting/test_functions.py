@@ -21,9 +21,12 @@ def test_a_panel_a_function_with_one_legend(tmp_path):
 
 
 def test_columns_make_rows(tmp_path):
+    sizes = []
     for columns in (1, 2):
-        function_grid(tmp_path / f"{columns}.png", X, PANELS, columns=columns)
-    high, wide = (Image.open(tmp_path / f"{columns}.png").size for columns in (1, 2))
+        function_grid(tmp_path / "f.png", X, PANELS, columns=columns)
+        with Image.open(tmp_path / "f.png") as image:
+            sizes.append(image.size)
+    high, wide = sizes
     assert high[0] < high[1]
     assert wide[0] > wide[1]
 

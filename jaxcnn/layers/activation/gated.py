@@ -74,8 +74,8 @@ def hard_swish(x: Array) -> Array:
     - Derivative: `where(x < -3, 0, where(x > 3, 1, x / 3 + 1 / 2))`
 
     Example:
-        >>> hard_swish(jnp.array([-4.0, -1.5, 3.0])).tolist()
-        [0.0, -0.375, 3.0]
+        >>> hard_swish(jnp.array([-1.5, 0.0, 3.0])).tolist()
+        [-0.375, 0.0, 3.0]
 
     References:
         Howard et al., "Searching for MobileNetV3", ICCV 2019, section 5.2,
