@@ -77,7 +77,8 @@ def convert_weights(
             missing[name] = key
             continue
         used.add(key)
-        array = _arrange(np.asarray(arrays[key]), path, kind, key, key_map)
+        array = np.asarray(arrays[key])
+        array = _arrange(array, path, kind, key, key_map, leaf.ndim)
         if array.shape == leaf.shape:
             flat[name] = array
         else:
@@ -124,7 +125,7 @@ def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> 
 
 
 def _arrange(
-    array: np.ndarray, path: str, kind: str, key: str, key_map: KeyMap
+    array: np.ndarray, path: str, kind: str, key: str, key_map: KeyMap, rank: int
 ) -> np.ndarray:
     """Returns an array of the reference with its axes in our order."""
     if kind != "kernel":
@@ -134,6 +135,8 @@ def _arrange(
             *spatial, channels, multiplier = array.shape
             return array.reshape(*spatial, 1, channels * multiplier)
         return array
+    if set(array.shape[rank:]) == {1}:  # a 1x1 convolution in a dense layer's place
+        array = array.reshape(array.shape[:rank])
     if path in key_map.flattens and array.ndim == 2:
         shape = key_map.flattens[path]
         array = array.reshape(len(array), *shape)
