@@ -19,12 +19,16 @@ from jaxcnn.models import (
     BasicBlock,
     Bottleneck,
     CifarResNet,
+    CifarResNetV2,
     Cnn,
+    DenseNet,
     InceptionSmall,
     LeNet,
     LeNet5,
     Mlp,
+    PreActBottleneck,
     ResNet,
+    ResNetV2,
 )
 from jaxcnn.tree import flatten_named
 
@@ -64,6 +68,43 @@ VARIANTS = {
     ),
     "cnn1d": (Cnn, {"rank": 1, "features": (4, 8), "norm": "batch"}, (16, 3)),
     "cnn3d": (Cnn, {"rank": 3, "features": (4,), "norm": "batch"}, (4, 5, 4, 2)),
+    "resnext": (
+        ResNet,
+        {
+            "stage_sizes": (1,),
+            "block": Bottleneck,
+            "width": 8,
+            "groups": 2,
+            "width_per_group": 32,
+        },
+        (16, 16, 3),
+    ),
+    "resnet_v2": (
+        ResNetV2,
+        {"stage_sizes": (1, 1), "block": PreActBottleneck, "width": 4},
+        (16, 16, 3),
+    ),
+    "resnet_v2_cifar": (
+        CifarResNetV2,
+        {"blocks_per_stage": 1, "stem_width": 4, "width": 4},
+        (8, 8, 3),
+    ),
+    "densenet": (
+        DenseNet,
+        {"block_sizes": (2, 1), "growth_rate": 4, "stem_features": 8},
+        (16, 16, 3),
+    ),
+    "densenet_cifar": (
+        DenseNet,
+        {
+            "block_sizes": (1, 1),
+            "growth_rate": 4,
+            "stem_features": 6,
+            "stem": "cifar",
+            "bottleneck": 0,
+        },
+        (8, 8, 3),
+    ),
 }
 
 #: Compiling takes all the time here, and a third of it without LLVM's optimisations.
@@ -72,10 +113,19 @@ quick_jit = functools.partial(
 )
 
 every_variant = pytest.mark.parametrize("name", VARIANTS)
+#: Differ from another variant in their parameters alone.
+NAMES_ALONE = {
+    "cnn1d",
+    "cnn_group",
+    "resnet_cifar_b",
+    "resnext",
+    "resnet_v2_cifar",
+    "densenet_cifar",
+}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
     "name",
-    [name for name in VARIANTS if name not in ("cnn1d", "cnn_group", "resnet_cifar_b")],
+    [name for name in VARIANTS if name not in NAMES_ALONE],
 )
 
 
