@@ -15,11 +15,35 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder_deep,
 )
 from jaxcnn.models.cnn import Cnn, cnn
+from jaxcnn.models.efficientnet import (
+    EfficientNet,
+    efficientnet_b0,
+    efficientnet_b1,
+    efficientnet_b2,
+    efficientnet_b3,
+    efficientnet_b4,
+    efficientnet_b5,
+    efficientnet_b6,
+    efficientnet_b7,
+)
 from jaxcnn.models.features import Feature, capture, feature_info
 from jaxcnn.models.inception import InceptionSmall, inception_small
 from jaxcnn.models.key_map import KeyMap, key_maps, register_key_map
 from jaxcnn.models.lenet import LeNet, LeNet5, lenet, lenet5
 from jaxcnn.models.mlp import Mlp, mlp
+from jaxcnn.models.mobilenet_v1 import (
+    MobileNetV1,
+    mobilenet_v1,
+    mobilenet_v1_0_5,
+    mobilenet_v1_0_25,
+    mobilenet_v1_0_75,
+)
+from jaxcnn.models.mobilenet_v2 import MobileNetV2, mobilenet_v2
+from jaxcnn.models.mobilenet_v3 import (
+    MobileNetV3,
+    mobilenet_v3_large,
+    mobilenet_v3_small,
+)
 from jaxcnn.models.resnet import (
     BasicBlock,
     Bottleneck,
@@ -38,6 +62,22 @@ from jaxcnn.models.resnet_cifar import (
     resnet56_cifar,
     resnet110_cifar,
 )
+from jaxcnn.models.shufflenet_v1 import (
+    ShuffleNetV1,
+    shufflenet_v1,
+    shufflenet_v1_g1,
+    shufflenet_v1_g2,
+    shufflenet_v1_g3,
+    shufflenet_v1_g4,
+    shufflenet_v1_g8,
+)
+from jaxcnn.models.shufflenet_v2 import (
+    ShuffleNetV2,
+    shufflenet_v2_x0_5,
+    shufflenet_v2_x1_0,
+    shufflenet_v2_x1_5,
+    shufflenet_v2_x2_0,
+)
 from jaxcnn.models.summary import Summary, summarize
 
 __all__ = [
@@ -48,6 +88,7 @@ __all__ = [
     "Cnn",
     "ConvAutoencoder",
     "DenoisingAutoencoder",
+    "EfficientNet",
     "Feature",
     "InceptionSmall",
     "KeyMap",
@@ -55,7 +96,12 @@ __all__ = [
     "LeNet5",
     "Mlp",
     "MlpAutoencoder",
+    "MobileNetV1",
+    "MobileNetV2",
+    "MobileNetV3",
     "ResNet",
+    "ShuffleNetV1",
+    "ShuffleNetV2",
     "Summary",
     "capture",
     "cnn",
@@ -63,6 +109,14 @@ __all__ = [
     "conv_autoencoder_upsample",
     "denoising_autoencoder",
     "denoising_autoencoder_deep",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
     "feature_info",
     "inception_small",
     "key_maps",
@@ -71,6 +125,13 @@ __all__ = [
     "lenet5",
     "mlp",
     "mlp_autoencoder",
+    "mobilenet_v1",
+    "mobilenet_v1_0_5",
+    "mobilenet_v1_0_25",
+    "mobilenet_v1_0_75",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "register_key_map",
     "resnet18",
     "resnet20_cifar",
@@ -82,5 +143,15 @@ __all__ = [
     "resnet101",
     "resnet110_cifar",
     "resnet152",
+    "shufflenet_v1",
+    "shufflenet_v1_g1",
+    "shufflenet_v1_g2",
+    "shufflenet_v1_g3",
+    "shufflenet_v1_g4",
+    "shufflenet_v1_g8",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
     "summarize",
 ]

@@ -3,6 +3,8 @@
 Weights go the way that users' do: through the family's key map and `convert_weights`.
 """
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -93,6 +95,61 @@ def check_evaluation(
         assert_close(got[path], value, tolerance)
 
 
+def randomise_keras(model, seed=0):
+    """Gives the norms of a Keras model random scales, biases and statistics.
+
+    Layers keep the weights that they were built with. Build the model behind
+    `keras.utils.clear_session()`, after which unnamed layers count from the start.
+    """
+    random = np.random.default_rng(seed)
+    for variable in model.variables:
+        low, high = {
+            "gamma": (0.5, 1.5),
+            "beta": (-0.2, 0.2),
+            "moving_mean": (-0.2, 0.2),
+            "moving_variance": (0.5, 1.5),
+        }.get(variable.path.split("/")[-1], (None, None))
+        if low is not None:
+            variable.assign(random.uniform(low, high, variable.shape))
+    return model
+
+
+def keras_arrays(model):
+    """Returns a Keras model's variables by path, such as `"block1_conv1/kernel"`."""
+    return {variable.path: np.array(variable.value) for variable in model.weights}
+
+
+def check_keras_evaluation(
+    keras, name, reference, image, *, endpoints=None, tolerance=1e-4, **options
+):
+    """Compares logits, and the outputs of submodules, in evaluation.
+
+    Args:
+        keras: The module, on the JAX backend.
+        name: A registered model of ours; `options` go to it.
+        reference: The Keras model for images `image`, randomised, without a softmax:
+            `classifier_activation=None`.
+        image: `(*spatial, channels)`.
+        endpoints: `{"stage1_block2": "block2_out"}`: our path and Keras's layer.
+        tolerance: Largest difference over largest value.
+        **options: Given to `create_model`.
+    """
+    model = create_model(name, **options)
+    variables = variables_of(model, image, keras_arrays(reference), "keras")
+    x, paths = pixels(2, *image), ["", *(endpoints or {})]
+    layers = [reference.get_layer(layer) for layer in (endpoints or {}).values()]
+    outputs = [reference.output, *(layer.output for layer in layers)]
+    theirs = keras.Model(reference.inputs, outputs)
+    weights = [v.value for v in theirs.trainable_variables]
+    state = [v.value for v in theirs.non_trainable_variables]
+    apply = functools.partial(theirs.stateless_call, training=False)
+    with jax.numpy_rank_promotion("allow"):
+        expected = jax.jit(apply)(weights, state, x)[0]
+    got = jax.jit(lambda v, x: capture(model, v, x, paths))(variables, x)
+    for path, value in zip(paths, expected, strict=True):
+        assert_close(got[path], value, tolerance)
+
+
 def check_training(
     torch,
     name,
@@ -162,7 +219,8 @@ def keep_the_biased_variance(torch, model):
     def correct(module, inputs, output):
         n = inputs[0].numel() / inputs[0].shape[1]
         batch = module.running_var - before[module]
-        module.running_var.copy_(before[module] + batch * (n - 1) / n)
+        # A new tensor: the old one is kept for the backward pass, unchanged.
+        module.running_var = before[module] + batch * (n - 1) / n
 
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
