@@ -2,6 +2,8 @@
 
 import pytest
 
+from jaxcnn.registry import create_model
+
 from .reference import (
     check_evaluation,
     check_keras_evaluation,
@@ -78,10 +80,10 @@ def test_mobilenet_v1_gives_keras_logits(keras):
     keras_evaluation(keras, *KERAS[0], (45, 32, 3))
 
 
-@pytest.mark.parity
-def test_mobilenet_v2_trains_as_torchvisions(torch, torchvision, monkeypatch):
-    """In double the smallest size: at 32 the last norms would see one pixel each."""
-    reference = torchvision.models.mobilenet_v2(dropout=0.0, num_classes=10)
+def mobilenet_v2_training(torch, torchvision, monkeypatch, stages):
+    reference = torchvision.models.MobileNetV2(
+        num_classes=10, inverted_residual_setting=stages, dropout=0.0
+    )
     check_training(
         torch,
         "mobilenet_v2",
@@ -91,7 +93,21 @@ def test_mobilenet_v2_trains_as_torchvisions(torch, torchvision, monkeypatch):
         monkeypatch=monkeypatch,
         dropout=0.0,
         num_classes=10,
+        stages=stages,
     )
+
+
+@pytest.mark.parity
+def test_a_short_mobilenet_v2_trains_as_torchvisions(torch, torchvision, monkeypatch):
+    """Every kind of block: without expansion, with stride, with the input added."""
+    stages = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 2]]
+    mobilenet_v2_training(torch, torchvision, monkeypatch, stages)
+
+
+@pytest.mark.parity_full
+def test_mobilenet_v2_trains_as_torchvisions(torch, torchvision, monkeypatch):
+    stages = [list(row) for row in create_model("mobilenet_v2").stages]
+    mobilenet_v2_training(torch, torchvision, monkeypatch, stages)
 
 
 @pytest.mark.parity

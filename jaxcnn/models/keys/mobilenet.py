@@ -6,11 +6,13 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxcnn.models import mobilenet_v1, mobilenet_v2, mobilenet_v3
 from jaxcnn.models.key_map import KeyMap, register_key_map, rewrite
 from jaxcnn.models.mobilenet_v1 import MobileNetV1
+from jaxcnn.models.mobilenet_v1 import block_settings as settings_v1
 from jaxcnn.models.mobilenet_v2 import MobileNetV2
+from jaxcnn.models.mobilenet_v2 import block_settings as settings_v2
 from jaxcnn.models.mobilenet_v3 import MobileNetV3
+from jaxcnn.models.mobilenet_v3 import block_settings as settings_v3
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -66,12 +68,12 @@ def torchvision_block(path: str, prefix: str, settings: Mapping[str, Any]) -> st
 
 def _timm_v1(path: str, model: nn.Module) -> str:
     path = rewrite(path, [(r"/pointwise/", "/project/"), *_TIMM])
-    return timm_block(path, mobilenet_v1.block_settings(model))
+    return timm_block(path, settings_v1(model))
 
 
 def _timm_v2(path: str, model: nn.Module) -> str:
     rules = [(r"^last/conv$", "conv_head"), (r"^last/norm$", "bn2"), *_TIMM]
-    return timm_block(rewrite(path, rules), mobilenet_v2.block_settings(model))
+    return timm_block(rewrite(path, rules), settings_v2(model))
 
 
 def _timm_v3(path: str, model: nn.Module) -> str:
@@ -82,7 +84,7 @@ def _timm_v3(path: str, model: nn.Module) -> str:
         (r"^hidden$", "conv_head"),
         *_TIMM,
     ]
-    return timm_block(rewrite(path, rules), mobilenet_v3.block_settings(model))
+    return timm_block(rewrite(path, rules), settings_v3(model))
 
 
 def _torchvision_ends(path: str, blocks: int, head: int) -> str:
@@ -99,7 +101,7 @@ def _torchvision_ends(path: str, blocks: int, head: int) -> str:
 
 
 def _torchvision_v2(path: str, model: nn.Module) -> str:
-    settings = mobilenet_v2.block_settings(model)
+    settings = settings_v2(model)
     block, _, inside = path.partition("/")
     if block not in settings:
         return _torchvision_ends(path, len(settings), head=1)
@@ -114,7 +116,7 @@ def _torchvision_v2(path: str, model: nn.Module) -> str:
 
 
 def _torchvision_v3(path: str, model: nn.Module) -> str:
-    settings = mobilenet_v3.block_settings(model)
+    settings = settings_v3(model)
     block, _, inside = path.partition("/")
     if block not in settings:
         return _torchvision_ends(path, len(settings), head=3)
@@ -123,7 +125,7 @@ def _torchvision_v3(path: str, model: nn.Module) -> str:
 
 
 def _keras_v1(path: str, model: nn.Module) -> str:
-    names = list(mobilenet_v1.block_settings(model))
+    names = list(settings_v1(model))
     block, _, inside = path.partition("/")
     if block in names:
         number = names.index(block) + 1
@@ -138,7 +140,7 @@ def _keras_v1(path: str, model: nn.Module) -> str:
 
 
 def _keras_v2(path: str, model: nn.Module) -> str:
-    names = list(mobilenet_v2.block_settings(model))
+    names = list(settings_v2(model))
     block, _, inside = path.partition("/")
     if block in names:
         number = names.index(block)
