@@ -10,7 +10,13 @@ from jaxcnn.layers.activation import (
     check_activation,
     make_activation,
 )
-from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
+from jaxcnn.layers.checks import (
+    check_choice,
+    check_images,
+    check_number,
+    check_numbers,
+    check_rows,
+)
 from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
 from jaxcnn.layers.conv_act import ConvAct
 from jaxcnn.layers.conv_transpose import ConvTranspose
@@ -18,6 +24,7 @@ from jaxcnn.layers.depthwise import DepthwiseConv, SeparableConv
 from jaxcnn.layers.drop import DropBlock, Dropout, DropPath, SpatialDropout
 from jaxcnn.layers.inception import InceptionA
 from jaxcnn.layers.initializers import INITIALIZERS, he_normal_fan_out, make_initializer
+from jaxcnn.layers.inverted_residual import InvertedResidual, make_divisible
 from jaxcnn.layers.locally_connected import LocallyConnected
 from jaxcnn.layers.norm import NORMS, LocalResponseNorm, batch_norm, make_norm
 from jaxcnn.layers.squeeze_excite import SqueezeExcite
@@ -36,6 +43,7 @@ __all__ = [
     "DropPath",
     "Dropout",
     "InceptionA",
+    "InvertedResidual",
     "LocalResponseNorm",
     "LocallyConnected",
     "NoisyReLU",
@@ -51,9 +59,11 @@ __all__ = [
     "check_images",
     "check_number",
     "check_numbers",
+    "check_rows",
     "conv_padding",
     "he_normal_fan_out",
     "make_activation",
+    "make_divisible",
     "make_initializer",
     "make_norm",
 ]

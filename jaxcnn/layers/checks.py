@@ -88,3 +88,17 @@ def check_numbers(name: str, values: Any, minimum: int) -> None:
         raise ValueError(f"{name} must be a sequence of whole numbers, got {values!r}.")
     for value in values:
         check_number(name, value, minimum)
+
+
+def check_rows(name: str, rows: Any, columns: Sequence[str]) -> None:
+    """Raises unless `rows` holds rows of whole numbers from 1, one for each column.
+
+    Raises:
+        ValueError: naming the argument, the columns and the row.
+    """
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
+        raise ValueError(f"{name} must be a sequence of rows, got {rows!r}.")
+    for row in rows:
+        if not isinstance(row, Sequence) or len(row) != len(columns):
+            raise ValueError(f"{name} must hold ({', '.join(columns)}), got {row!r}.")
+        check_numbers(name, row, 1)

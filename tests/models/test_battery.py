@@ -22,13 +22,19 @@ from jaxcnn.models import (
     CifarResNetV2,
     Cnn,
     DenseNet,
+    EfficientNet,
     InceptionSmall,
     LeNet,
     LeNet5,
     Mlp,
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
     PreActBottleneck,
     ResNet,
     ResNetV2,
+    ShuffleNetV1,
+    ShuffleNetV2,
 )
 from jaxcnn.tree import flatten_named
 
@@ -104,6 +110,60 @@ VARIANTS = {
             "bottleneck": 0,
         },
         (8, 8, 3),
+    ),
+    "efficientnet": (
+        EfficientNet,
+        {
+            "stages": ((1, 3, 8, 1, 1), (2, 5, 8, 1, 1)),
+            "stem_features": 8,
+            "last_features": 16,
+            "dropout": 0.0,
+            "drop_path": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "mobilenet_v1": (
+        MobileNetV1,
+        {"stages": ((8, 1, 1), (16, 1, 2)), "stem_features": 8},
+        (8, 8, 3),
+    ),
+    "mobilenet_v2": (
+        MobileNetV2,
+        {
+            "stages": ((1, 8, 1, 1), (2, 8, 1, 1)),
+            "stem_features": 8,
+            "last_features": 16,
+            "dropout": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "mobilenet_v3": (
+        MobileNetV3,
+        {
+            "stages": (
+                ((3, 8, 8, True, "relu", 1),),
+                ((5, 16, 8, True, "hard_swish", 1),),
+            ),
+            "hidden": 16,
+            "stem_features": 8,
+            "dropout": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "shufflenet_v1": (
+        ShuffleNetV1,
+        {"groups": 2, "width": 0.16, "stage_sizes": (2,)},
+        (16, 16, 3),
+    ),
+    "shufflenet_v2": (
+        ShuffleNetV2,
+        {
+            "features": (8,),
+            "stage_sizes": (2,),
+            "stem_features": 8,
+            "last_features": 16,
+        },
+        (16, 16, 3),
     ),
 }
 
