@@ -6,7 +6,7 @@ from typing import Any
 
 def is_single(value: Any) -> bool:
     """Tells whether a value stands for every axis: a number, or a word."""
-    return isinstance(value, int | str)
+    return isinstance(value, str) or not isinstance(value, Sequence)
 
 
 def count_axes(axes: int | None = None, **values: Any) -> int | None:
