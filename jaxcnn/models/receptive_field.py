@@ -16,7 +16,8 @@ from typing import Any
 
 from jax.extend import core
 
-from jaxcnn.models.receptive_field_rules import RULES, Intervals, View
+from jaxcnn.arithmetic import Intervals
+from jaxcnn.models.receptive_field_rules import RULES, View
 
 
 @dataclasses.dataclass

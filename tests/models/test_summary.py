@@ -115,9 +115,11 @@ def test_the_table_reads_well():
     lines = str(summarize(LeNet(), (1, 28, 28, 1))).splitlines()
     assert lines[0] == "LeNet"
     assert lines[2].split() == (
-        "layer type output kernel stride parameters multiply-adds field".split()
+        "layer type output kernel stride parameters multiply-adds field bytes".split()
     )
-    assert lines[4].split() == ("conv1 Conv 1x24x24x10 5x5 1x1 260 144,000 5".split())
+    assert lines[4].split() == (
+        "conv1 Conv 1x24x24x10 5x5 1x1 260 144,000 5 23,040".split()
+    )
     assert len({len(line) for line in lines[2:6]}) == 1
     assert "parameters       8,490" in lines
     assert "receptive field  16 pixels" in lines
