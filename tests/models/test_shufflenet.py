@@ -1,5 +1,6 @@
 """ShuffleNets: counts by formula, a unit in NumPy from the paper, messages."""
 
+import functools
 import json
 import pathlib
 
@@ -16,6 +17,11 @@ from jaxcnn.models.shufflenet_v2 import SplitUnit
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "params" / "shufflenet.json"
 #: Channels of the paper's stage 2 for each number of groups (table 1).
 FEATURES = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+
+
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 
 def by_formula(groups):
@@ -132,7 +138,7 @@ def test_a_unit_is_the_papers(stride, channels, grouped, size):
     variables["params"] = jax.tree.map(
         lambda leaf: leaf - 1 if leaf.ndim == 4 else leaf, variables["params"]
     )
-    got = unit.apply(variables, x, train=False)
+    got = quick_jit(functools.partial(unit.apply, train=False))(variables, x)
     expected = unit_by_the_paper(
         x, variables["params"], variables["batch_stats"], unit.groups, stride, grouped
     )
@@ -145,7 +151,9 @@ def test_half_of_the_channels_pass_a_unit_of_version_two():
     """They come out at the even places, where the shuffle puts the first half."""
     unit = SplitUnit(8)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 3, 3, 8), np.float32))
-    y, _ = unit.init_with_output(jax.random.key(0), x, train=False)
+    y, _ = quick_jit(functools.partial(unit.init_with_output, train=False))(
+        jax.random.key(0), x
+    )
     np.testing.assert_array_equal(y[..., ::2], x[..., :4])
 
 
@@ -156,10 +164,9 @@ def test_endpoints(name):
 
 
 @pytest.mark.parametrize("name", ["shufflenet_v1", "shufflenet_v2_x0_5"])
-@pytest.mark.parametrize("size", [(1, 1), (33, 17)])
-def test_any_size_of_image_works(name, size):
+def test_a_single_pixel_is_enough(name):
     model = create_model(name, num_classes=3)
-    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((2, 1, 1, 3), jnp.float32)
     logits, _ = jax.eval_shape(
         lambda x: model.init_with_output(jax.random.key(0), x), images
     )
