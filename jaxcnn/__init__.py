@@ -20,6 +20,7 @@ from jaxcnn import (
 )
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.features import capture, feature_info
 from jaxcnn.models.summary import Summary, summarize
 from jaxcnn.registry import create_model, list_models, model_kind, register_model
 from jaxcnn.run import Run, load_run
@@ -51,12 +52,14 @@ __all__ = [
     "__version__",
     "arithmetic",
     "augment",
+    "capture",
     "classification",
     "count_params",
     "create_model",
     "data",
     "deepen",
     "evaluate",
+    "feature_info",
     "fit",
     "init_state",
     "layers",

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
+from jax.extend import core
 
 from jaxcnn.arithmetic import conv_macs, dense_macs
 from jaxcnn.layers.locally_connected import LocallyConnected
@@ -34,6 +35,8 @@ class Call:
     Attributes:
         module: The module, bound while it was called.
         path: Where it is in the model.
+        tag: The name that its output has in the traced computation, for
+            `ReceptiveFields.named`.
         kernel_shape: Shape of its own parameter `kernel`, if it has one.
         input_shape: Shape of its first argument.
         output_shape: Shape of its (first) output.
@@ -42,6 +45,7 @@ class Call:
 
     module: nn.Module
     path: Path
+    tag: str
     kernel_shape: tuple[int, ...] | None = None
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
@@ -113,8 +117,6 @@ def trace_calls(
 ) -> tuple[list[Call], ReceptiveFields, dict[Path, jax.ShapeDtypeStruct]]:
     """Returns the calls of all modules in order, receptive fields, and parameters.
 
-    The receptive field of call `k` is that of the name `tag(k)`.
-
     Args:
         model: Any Linen module.
         input_shape: Shape of its input.
@@ -141,12 +143,18 @@ def trace_calls(
 
     jaxpr = jax.make_jaxpr(forward)(variables, rngs, image)
     fields = receptive_fields(jaxpr, image=len(jaxpr.jaxpr.invars) - 1)
-    return calls, fields, params
+    there = _names_in(jaxpr.jaxpr)
+    used = [call for call in calls if call.tag in there or not call.output_shape]
+    return used, fields, params
 
 
-def tag(index: int) -> str:
-    """Returns the name that the output of a call has in the traced computation."""
-    return f"jaxcnn/layer/{index}"
+def _names_in(jaxpr: core.Jaxpr) -> set[str]:
+    """Returns the names in a computation and in those that it calls.
+
+    Lifted modules may be traced more than once, and only one of the traces used.
+    """
+    names = {e.params["name"] for e in jaxpr.eqns if e.primitive.name == "name"}
+    return names.union(*map(_names_in, core.subjaxprs(jaxpr)))
 
 
 def _record(
@@ -161,8 +169,7 @@ def _record(
     if context.method_name != "__call__":
         return function(*args, **keywords)
     module = context.module
-    call = Call(module, module.path)
-    name = tag(len(calls))
+    call = Call(module, module.path, tag=f"jaxcnn/layer/{len(calls)}")
     calls.append(call)
     arrays = jax.tree.leaves((args, keywords))
     call.input_shape = getattr(arrays[0], "shape", ()) if arrays else ()
@@ -177,9 +184,6 @@ def _record(
     call.output_shape = leaves[0].shape if leaves else ()
     call.memory = sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)
     return jax.tree.map(
-        lambda x: checkpoint_name(x, name) if _is_float(x) else x, outputs
+        lambda x: checkpoint_name(x, call.tag) if isinstance(x, jax.Array) else x,
+        outputs,
     )
-
-
-def _is_float(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)

@@ -91,14 +91,15 @@ def feature_info(
     paths = _paths_of(model)
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    outputs = jax.eval_shape(
-        lambda variables, images: capture(model, variables, images, paths),
-        variables,
-        images,
-    )
+
+    def outputs(variables: PyTree, images: Array) -> list[Array]:
+        captured = capture(model, variables, images, paths)
+        return [captured[path] for path in paths]
+
+    shapes = [y.shape for y in jax.eval_shape(outputs, variables, images)]
     return [
-        Feature(path, y.shape[-1], round(image_shape[0] / y.shape[1]))
-        for path, y in outputs.items()
+        Feature(path, shape[-1], round(image_shape[0] / shape[1]))
+        for path, shape in zip(paths, shapes, strict=True)
     ]
 
 

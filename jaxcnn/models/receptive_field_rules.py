@@ -84,17 +84,38 @@ def _split(eqn: Any, inputs: list[View]) -> list[View]:
     return views
 
 
+def _rev(eqn: Any, inputs: list[View]) -> list[View]:
+    shape = eqn.invars[0].aval.shape
+
+    def move(axis: int, seen: Intervals) -> Intervals:
+        flipped = axis in eqn.params["dimensions"]
+        return seen.read(axis, [shape[axis] - 1], step=-1) if flipped else seen
+
+    return [_map(inputs[0], move)]
+
+
 def _concatenate(eqn: Any, inputs: list[View]) -> list[View]:
-    views, start = [], 0
+    along, views, start = eqn.params["dimension"], [], 0
+    sizes = [atom.aval.shape[along] for atom in eqn.invars]
+    pairs = zip(sizes, inputs, strict=True)
+    inputs = [view if size else {} for size, view in pairs]  # nothing sees nothing
+    body = max(range(len(sizes)), key=sizes.__getitem__)
+    if _sees_along(inputs[body], along) and 2 * sizes[body] > sum(sizes):
+        # What continues an image beyond its borders: the middle sees none of it.
+        inputs = [view if k == body else {} for k, view in enumerate(inputs)]
     for atom, view in zip(eqn.invars, inputs, strict=True):
 
         def move(axis: int, seen: Intervals, start: int = start) -> Intervals:
-            offset = -start if axis == eqn.params["dimension"] else 0
+            offset = -start if axis == along else 0
             return seen.read(axis, [offset])
 
         views.append(_map(view, move))
-        start += atom.aval.shape[eqn.params["dimension"]]
+        start += atom.aval.shape[along]
     return views
+
+
+def _sees_along(view: View, axis: int) -> bool:
+    return any(seen and seen.axis == axis for seen in view.values())
 
 
 def _stack(eqn: Any, inputs: list[View]) -> list[View]:
@@ -188,6 +209,8 @@ def _reshape(eqn: Any, inputs: list[View]) -> list[View]:
 
     def move(axis: int, seen: Intervals) -> Intervals | None:
         ins, outs = next(group for group in groups if axis in group[0])
+        if not math.prod(after):
+            return None
         if len(ins) == len(outs) == 1:
             return _keep(seen, outs[0])
         many_in = [a for a in ins if before[a] > 1]
@@ -208,6 +231,8 @@ def _reshape_groups(
     before: Sequence[int], after: Sequence[int]
 ) -> list[tuple[list[int], list[int]]]:
     """Returns the shortest runs of axes, before and after, of equal size."""
+    if 0 in before:  # nothing in it: an empty border, for one
+        return [(list(range(len(before))), list(range(len(after))))]
     groups = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -245,6 +270,7 @@ RULES: dict[str, Callable[[Any, list[View]], list[View]]] = {
     "reduce_window_min": _reduce_window,
     "reduce_window_sum": _reduce_window,
     "reshape": _reshape,
+    "rev": _rev,
     "slice": _slice,
     "split": _split,
     "squeeze": _squeeze,

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.models.calls import Call, Path, tag, trace_calls
+from jaxcnn.models.calls import Call, Path, trace_calls
 from jaxcnn.models.receptive_field import ReceptiveFields
 from jaxcnn.table import aligned
 from jaxcnn.typing import Dtype
@@ -204,11 +204,11 @@ def _rows(
     macs: Counter[Path] = Counter()
     memory: Counter[Path] = Counter()
     times: Counter[Path] = Counter()
-    first: dict[Path, tuple[int, Call]] = {}
+    first: dict[Path, Call] = {}
     for path, count in params.items():
         counts[_owner(path, shown)] += count
-    for index, call in enumerate(calls):
-        first.setdefault(call.path, (index, call))
+    for call in calls:
+        first.setdefault(call.path, call)
         times[call.path] += 1
         owner = _owner(call.path, shown)
         macs[owner] += call.macs
@@ -222,11 +222,11 @@ def _rows(
             stride=call.stride,
             params=counts[path],
             macs=macs[path] // batch,
-            receptive_field=fields.named.get(tag(index)),
+            receptive_field=fields.named.get(call.tag),
             memory=memory[path],
             calls=times[path],
         )
-        for path, (index, call) in first.items()
+        for path, call in first.items()
         if path in shown
     )
 
