@@ -7,18 +7,17 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-<<<<<<< HEAD
+from jaxcnn.arithmetic import output_size
 from jaxcnn.layers import (
     Conv,
+    ConvNorm,
     ConvTranspose,
     DepthwiseConv,
+    DropPath,
     LocallyConnected,
     SeparableConv,
+    SqueezeExcite,
 )
-=======
-from jaxcnn.arithmetic import output_size
-from jaxcnn.layers import Conv, ConvNorm, DropPath, SqueezeExcite
->>>>>>> summary
 from jaxcnn.models import summary
 from jaxcnn.models.summary import summarize
 from jaxcnn.ops import avg_pool, channel_shuffle, max_pool
@@ -425,7 +424,6 @@ def test_bfloat16_passes_through_the_norms():
     assert summarize(Half(), (1, 4, 4, 2)).params == 4
 
 
-<<<<<<< HEAD
 # Multiply-adds by hand: positions x taps x channels in a group x channels out.
 @pytest.mark.parametrize(
     ("module", "shape", "params", "macs", "field"),
@@ -462,7 +460,8 @@ def test_every_convolution_is_counted(module, shape, params, macs, field):
     table = summarize(module, (2, *shape))
     assert (table.params, table.macs) == (params, macs)
     assert table.receptive_field == field
-=======
+
+
 # The library's own layers: every padding mode, pools, shuffles, gates, whole blocks.
 
 
@@ -739,4 +738,3 @@ def test_a_repeated_module_counts_once():
     assert table.params == 3 * (9 * 16 + 4)
     assert table.macs == 64 * 9 * 16
     assert table.rows[0].calls == 1
->>>>>>> summary

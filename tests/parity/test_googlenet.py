@@ -48,7 +48,7 @@ def test_training_with_auxiliary_heads(torch, torchvision, monkeypatch):
         "googlenet",
         reference,
         "torchvision",
-        (47, 64, 3),
+        (32, 48, 3),
         monkeypatch=monkeypatch,
         logits_of=weighted,
         aux_heads=True,
