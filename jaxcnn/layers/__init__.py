@@ -1,6 +1,12 @@
 """Linen layers that the model families share."""
 
 from jaxcnn.layers.activation import ACTIVATIONS, make_activation
+from jaxcnn.layers.capsule import (
+    PrimaryCapsules,
+    RoutedCapsules,
+    capsule_lengths,
+    squash,
+)
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
 from jaxcnn.layers.drop import DropPath
@@ -21,8 +27,11 @@ __all__ = [
     "ConvNorm",
     "DropPath",
     "InceptionA",
+    "PrimaryCapsules",
+    "RoutedCapsules",
     "SqueezeExcite",
     "batch_norm",
+    "capsule_lengths",
     "check_choice",
     "check_images",
     "check_number",
@@ -32,4 +41,5 @@ __all__ = [
     "make_activation",
     "make_initializer",
     "make_norm",
+    "squash",
 ]

@@ -14,6 +14,12 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder,
     denoising_autoencoder_deep,
 )
+from jaxcnn.models.capsnet import (
+    CapsNet,
+    CapsuleDecoder,
+    capsnet,
+    perturb_capsules,
+)
 from jaxcnn.models.cnn import Cnn, cnn
 from jaxcnn.models.features import Feature, capture, feature_info
 from jaxcnn.models.inception import InceptionSmall, inception_small
@@ -44,6 +50,8 @@ __all__ = [
     "Autoencoder",
     "BasicBlock",
     "Bottleneck",
+    "CapsNet",
+    "CapsuleDecoder",
     "CifarResNet",
     "Cnn",
     "ConvAutoencoder",
@@ -57,6 +65,7 @@ __all__ = [
     "MlpAutoencoder",
     "ResNet",
     "Summary",
+    "capsnet",
     "capture",
     "cnn",
     "conv_autoencoder",
@@ -71,6 +80,7 @@ __all__ = [
     "lenet5",
     "mlp",
     "mlp_autoencoder",
+    "perturb_capsules",
     "register_key_map",
     "resnet18",
     "resnet20_cifar",
