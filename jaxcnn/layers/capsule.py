@@ -131,8 +131,8 @@ class RoutedCapsules(nn.Module):
     is no bias.
 
     The gradient is that of the whole procedure, through every iteration and so through
-    the coefficients c. The paper does not say what it takes; several implementations
-    count the coefficients as constants, which saved no time here.
+    the coefficients c. The paper does not say what it takes; some implementations count
+    the coefficients as constants.
 
     The only parameter is `kernel`, `[capsules below * dims below, capsules * dims]`:
     row (i, d) and column (j, e) hold element (e, d) of :math:`W_{ij}`.

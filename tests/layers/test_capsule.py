@@ -71,6 +71,7 @@ def test_the_iterations_matter():
 def test_the_gradient_goes_through_the_routing():
     u, kernel = noise(1, 4, 2), noise(8, 6, seed=1)
 
+    @jax.jit
     def objective(u):
         v = RoutedCapsules(2, 3, 3).apply({"params": {"kernel": kernel}}, u)
         return (v * jnp.arange(6.0).reshape(1, 2, 3)).sum()

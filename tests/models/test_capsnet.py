@@ -24,7 +24,7 @@ SMALL = {
 @functools.cache
 def trained():
     model, images = CapsNet(**SMALL), noise(3, 8, 9, 1)
-    return model, model.init(jax.random.key(0), images), images
+    return model, jax.jit(model.init)(jax.random.key(0), images), images
 
 
 def noise(*shape):
@@ -75,7 +75,7 @@ def test_only_the_capsule_of_the_label_is_drawn():
     x = np.zeros((3, 15), np.float32)
     for row, (label, capsule) in enumerate(zip(labels, capsules, strict=True)):
         x[row, 3 * label : 3 * label + 3] = capsule[label]
-    layers = variables["params"]["decoder"]
+    layers = jax.tree.map(np.asarray, variables["params"]["decoder"])
     x = np.maximum(x @ layers["hidden1"]["kernel"] + layers["hidden1"]["bias"], 0)
     x = x @ layers["pixels"]["kernel"] + layers["pixels"]["bias"]
     drawn = model.apply(variables, images, labels)["reconstruction"]
@@ -96,8 +96,9 @@ def test_each_of_several_labels_is_drawn_alone():
 
 def test_without_a_decoder_labels_change_nothing():
     model, images = CapsNet(**{**SMALL, "reconstruction": False}), noise(2, 8, 8, 1)
-    variables = model.init(jax.random.key(0), images)
-    logits = model.apply(variables, images, jnp.array([0, 1]))
+    logits, _ = jax.eval_shape(
+        model.init_with_output, jax.random.key(0), images, jnp.array([0, 1])
+    )
     assert logits.shape == (2, 5)
 
 
