@@ -156,7 +156,7 @@ def _predict(args: list[str]) -> int:
     if not flags.images:
         raise ValueError("predict needs at least one picture file.")
     run = load_run(flags.run, step=_step(flags.step))
-    if run.config.task != "classification":
+    if not run.config.classifies:
         raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
     images = [read_image(path, run.config.image_shape) for path in flags.images]
     probabilities = run.predict(np.stack(images))

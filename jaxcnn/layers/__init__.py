@@ -10,6 +10,12 @@ from jaxcnn.layers.activation import (
     check_activation,
     make_activation,
 )
+from jaxcnn.layers.capsule import (
+    PrimaryCapsules,
+    RoutedCapsules,
+    capsule_lengths,
+    squash,
+)
 from jaxcnn.layers.checks import (
     check_choice,
     check_images,
@@ -48,12 +54,15 @@ __all__ = [
     "LocallyConnected",
     "NoisyReLU",
     "PReLU",
+    "PrimaryCapsules",
     "RReLU",
+    "RoutedCapsules",
     "SeparableConv",
     "SpatialDropout",
     "SqueezeExcite",
     "apply_activation",
     "batch_norm",
+    "capsule_lengths",
     "check_activation",
     "check_choice",
     "check_images",
@@ -66,4 +75,5 @@ __all__ = [
     "make_divisible",
     "make_initializer",
     "make_norm",
+    "squash",
 ]
