@@ -36,12 +36,14 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import PretrainedConfig, load_model, pretrained_config
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
 __all__ = [
     "Checkpoints",
     "PreprocessConfig",
+    "PretrainedConfig",
     "Run",
     "Summary",
     "Task",
@@ -58,6 +60,7 @@ __all__ = [
     "init_state",
     "layers",
     "list_models",
+    "load_model",
     "load_run",
     "losses",
     "make_eval_step",
@@ -71,6 +74,7 @@ __all__ = [
     "ops",
     "optim",
     "parallelize",
+    "pretrained_config",
     "reconstruction",
     "register_model",
     "summarize",
