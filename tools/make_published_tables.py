@@ -58,16 +58,30 @@ TIMM = {
     "mobilenet_v3_large": "mobilenetv3_large_100",
 }
 
+# What networks that were trained in TensorFlow need.
+TENSORFLOW = {"padding": "tensorflow", "epsilon": 1e-3}
+
+# timm's ports of TensorFlow's networks, which go by the whole name of timm.
+TIMM_PORTS = {f"efficientnet_b{n}": f"tf_efficientnet_b{n}" for n in range(8)}
+
+# Where timm's own weights need an option.
+TIMM_ARGS = {
+    name: {"epsilon": 1e-5}
+    for name in (
+        "mobilenet_v3_small",
+        "mobilenet_v3_large",
+        *(f"efficientnet_b{n}" for n in range(8)),
+    )
+}
+
 # Keras's networks that compute what ours do: its ResNets have biases, its Inceptions no
-# scales, its MobileNets v2 and v3 pad otherwise, its EfficientNets standardise inside.
+# scales; its EfficientNets keep a part of the preprocessing in their files.
 KERAS = {
     "vgg16": ("vgg16", "VGG16", {}),
     "vgg19": ("vgg19", "VGG19", {}),
-    "xception": ("xception", "Xception", {"padding": "tensorflow"}),
-    "densenet121": ("densenet", "DenseNet121", {}),
-    "densenet169": ("densenet", "DenseNet169", {}),
-    "densenet201": ("densenet", "DenseNet201", {}),
-    "mobilenet_v1": ("mobilenet", "MobileNet", {"padding": "tensorflow"}),
+    "xception": ("xception", "Xception", TENSORFLOW),
+    "mobilenet_v1": ("mobilenet", "MobileNet", TENSORFLOW),
+    "mobilenet_v2": ("mobilenet_v2", "MobileNetV2", TENSORFLOW),
 }
 
 # Files that are published without a library; the hash is that of the file at hand.
@@ -183,16 +197,21 @@ def rounded(values):
 
 
 def timm_rows(timm, name):
-    """Yields `(set, row)` of a model of timm."""
+    """Yields `(set, row)` of a model of timm, and of its ports from TensorFlow."""
+    yield from architecture_rows(timm, TIMM.get(name, name), TIMM_ARGS.get(name))
+    if name in TIMM_PORTS:
+        yield from architecture_rows(timm, TIMM_PORTS[name], TENSORFLOW, whole=True)
+
+
+def architecture_rows(timm, architecture, model_args, *, whole=False):
+    """Yields `(set, row)` of one architecture of timm, named by its tag or in full."""
     from huggingface_hub import hf_hub_url
 
     from jaxcnn.transfer.hub import timm_preprocess
 
-    architecture = TIMM.get(name, name)
     if not timm.is_model(architecture):
         return
-    configs = timm.models.get_arch_pretrained_cfgs(architecture)
-    for full, config in configs.items():
+    for full, config in timm.models.get_arch_pretrained_cfgs(architecture).items():
         url = config.url if config.url and hash_in(config.url) else None
         if not url and not config.hf_hub_id:
             continue
@@ -200,7 +219,7 @@ def timm_rows(timm, name):
         cfg = config.to_dict()
         channels, *size = cfg["input_size"]
         yield (
-            f"timm:{full.partition('.')[2]}",
+            f"timm:{full if whole else full.partition('.')[2]}",
             {
                 "address": url or hf_hub_url(config.hf_hub_id, "model.safetensors"),
                 "file": file,
@@ -210,6 +229,7 @@ def timm_rows(timm, name):
                 "num_classes": config.num_classes,
                 "classes": "imagenet" if config.num_classes == 1000 else None,
                 "licence": config.license,
+                "model_args": model_args,
                 "status": "mapped only",
             },
         )
@@ -268,7 +288,7 @@ def keras_rows(name):
             "num_classes": 1000,
             "classes": "imagenet",
             "licence": f"{licence or 'Apache-2.0'} (library)",
-            **({"model_args": model_args} if model_args else {}),
+            "model_args": model_args or None,
             "status": "mapped only",
         },
     )

@@ -63,7 +63,14 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"it is damaged ({error})") from error
     if not arrays:
         raise ValueError("it is an HDF5 file without weights of Keras")
-    return arrays
+    return {_single(name, arrays): array for name, array in arrays.items()}
+
+
+def _single(name: str, arrays: dict[str, np.ndarray]) -> str:
+    """Returns Keras 3's name of the one kernel of a depthwise convolution."""
+    layer, _, variable = name.rpartition("/")
+    separable = f"{layer}/pointwise_kernel" in arrays
+    return name if separable or variable != "depthwise_kernel" else f"{layer}/kernel"
 
 
 def _legacy(file: Any) -> list[tuple[str, np.ndarray]]:

@@ -16,6 +16,7 @@ from jaxcnn.transfer.pretrained import (
     pretrained_config,
     pretrained_sets,
 )
+from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, PyTree
 
 _log = logging.getLogger("jaxcnn")
@@ -100,6 +101,11 @@ class Loaded:
     model: nn.Module
     variables: PyTree
     config: PretrainedConfig
+
+    @property
+    def leaves(self) -> dict[str, Any]:
+        """The variables by name, such as `"params/stem/conv/kernel"`."""
+        return flatten_named(self.variables)
 
 
 def load(

@@ -146,6 +146,15 @@ def test_keras_2(tmp_path, group):
     check(found.arrays, {"conv1/kernel": NUMBERS, "conv1/bias": -NUMBERS})
 
 
+def test_the_kernels_of_depthwise_convolutions(tmp_path):
+    """Separable convolutions have two; Keras 3 calls a depthwise one `kernel`."""
+    separable = {"s/depthwise_kernel:0": NUMBERS, "s/pointwise_kernel:0": NUMBERS}
+    layers = {"d": {"d/depthwise_kernel:0": NUMBERS}, "s": separable}
+    write_h5(tmp_path / "x", layers)
+    names = ["d/kernel", "s/depthwise_kernel", "s/pointwise_kernel"]
+    assert list(read_weights(tmp_path / "x").arrays) == names
+
+
 def test_keras_1(tmp_path):
     weights = {"a_1_W_1:0": NUMBERS, "a_1_b_1:0": -NUMBERS, "a_1_running_std": NUMBERS}
     write_h5(tmp_path / "x", {"a_1": weights})
