@@ -1,8 +1,17 @@
 """Files that PyTorch, safetensors and Keras write, read without them."""
 
+import os
+import shutil
+from pathlib import Path
+
+import jax
 import numpy as np
 import pytest
+from PIL import Image
 
+import jaxcnn
+from jaxcnn.data import load_source
+from jaxcnn.data.preprocess import PreprocessConfig
 from jaxcnn.transfer.safetensors import read_safetensors, write_safetensors
 from jaxcnn.transfer.weight_file import read_weights
 
@@ -114,6 +123,72 @@ def test_safetensors_are_what_the_library_reads_and_writes(torch, tmp_path):
         np.testing.assert_array_equal(bits(found[name]).ravel(), expected)
         np.testing.assert_array_equal(torch_bits(torch, again[name]), expected)
         assert again[name].dtype == tensor.dtype
+
+
+def test_published_cifar_weights_reach_their_accuracy():
+    """91.73 % with the weights of https://github.com/akamaster/pytorch_resnet_cifar10.
+
+    One image more or less is left to rounding.
+    """
+    if "JAXCNN_TEST_DATA" not in os.environ:
+        pytest.skip("JAXCNN_TEST_DATA is not set")
+    folder = Path(os.environ["JAXCNN_TEST_DATA"])
+    model, variables = jaxcnn.load_model(
+        "resnet20_cifar", folder / "weights" / "resnet20-12fca82f.th"
+    )
+    config = jaxcnn.pretrained_config("resnet20_cifar", "akamaster:cifar10")
+    preprocess = jaxcnn.make_preprocess(config)
+    test = load_source("cifar10", "test", data_dir=folder / "tfds")
+    assert test.class_names == config.class_names
+
+    @jax.jit
+    def predict(images):
+        return model.apply(variables, preprocess(images)).argmax(-1)
+
+    batches = np.split(test.images, 20)
+    labels = np.concatenate([predict(batch) for batch in batches])
+    assert len(labels) == 10_000
+    assert abs((labels == test.labels).sum() - 9_173) <= 1
+
+
+def test_a_published_set_is_taken_from_the_cache(tmp_path, monkeypatch):
+    """With the file put where a download would put it."""
+    if "JAXCNN_TEST_DATA" not in os.environ:
+        pytest.skip("JAXCNN_TEST_DATA is not set")
+    monkeypatch.setenv("JAXCNN_HOME", str(tmp_path))
+    file = Path(os.environ["JAXCNN_TEST_DATA"], "weights", "resnet20-12fca82f.th")
+    (tmp_path / "weights").mkdir()
+    shutil.copy(file, tmp_path / "weights")
+    _, one = jaxcnn.load_model("resnet20_cifar", "akamaster:cifar10")
+    _, other = jaxcnn.load_model("resnet20_cifar", file)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize(("resize", "crop"), [(256, 224), (300, 299)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_preprocessing_is_torchvisions(torchvision, resize, crop, interpolation):
+    """Within a level of 255, before it is divided by the deviation."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms._presets import ImageClassification
+
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    theirs = ImageClassification(
+        crop_size=crop,
+        resize_size=resize,
+        mean=mean,
+        std=std,
+        interpolation=InterpolationMode(interpolation),
+        antialias=True,
+    )
+    rng = np.random.default_rng(0)
+    for size in ((275, 401), (500, 333)):
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
+        expected = np.moveaxis(theirs(Image.fromarray(image)).numpy(), 0, -1)
+        config = PreprocessConfig(
+            mean, std, resize=resize, crop=(crop, crop), interpolation=interpolation
+        )
+        found = np.asarray(jaxcnn.make_preprocess(config)(image[None]))[0]
+        assert np.abs((found - expected) * np.array(std) * 255).max() < 1.001
 
 
 def keras_model(keras):
