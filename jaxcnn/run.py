@@ -58,6 +58,13 @@ class RunConfig:
         """Whether the model names classes."""
         return self.task in ("classification", "capsules")
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the model gets of one image: `image_shape` after the preprocessing."""
+        preprocess = make_preprocess(self.preprocess)
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
+        return jax.eval_shape(preprocess, images).shape[1:]
+
     def save(self, directory: epath.PathLike) -> None:
         """Writes `config.json` into the run folder, made if missing."""
         folder = epath.Path(directory)
@@ -213,7 +220,7 @@ def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run
     """
     config = RunConfig.load(directory)
     model = config.build_model()
-    images = jax.ShapeDtypeStruct((1, *config.image_shape), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *config.input_shape), jnp.float32)
     variables = dict(jax.eval_shape(model.init, jax.random.key(0), images))
     target = {"params": variables.pop("params"), "model_state": variables}
     folder = epath.Path(directory) / CHECKPOINTS

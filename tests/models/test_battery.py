@@ -166,6 +166,7 @@ VARIANTS = {
             "last_features": 16,
         },
         (16, 16, 3),
+    ),
     "capsnet": (
         CapsNet,
         {
