@@ -161,7 +161,8 @@ class Xception(nn.Module):
             )
             x = last(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
 
     def _blocks(self) -> list[tuple[tuple[int, ...], int]]:

@@ -16,15 +16,23 @@ import optax
 import pytest
 
 from jaxcnn.models import (
+    VGG,
+    AlexNet,
     BasicBlock,
     Bottleneck,
     CifarResNet,
     Cnn,
+    GoogLeNet,
+    InceptionResNetV2,
     InceptionSmall,
+    InceptionV3,
+    InceptionV4,
     LeNet,
     LeNet5,
     Mlp,
     ResNet,
+    SqueezeNet,
+    Xception,
 )
 from jaxcnn.tree import flatten_named
 
@@ -62,6 +70,64 @@ VARIANTS = {
         {"blocks_per_stage": 1, "width": 4, "shortcut": "B"},
         (8, 8, 3),
     ),
+    "alexnet": (
+        AlexNet,
+        {"features": (4, 4, 4, 4, 4), "hidden": 16, "dropout": 0},
+        (63, 63, 3),
+    ),
+    "googlenet": (
+        GoogLeNet,
+        {"stages": (((64, 48, 64, 16, 32, 32),) * 2,), "width": 1 / 8, "dropout": 0},
+        (16, 16, 3),
+    ),
+    "inception_resnet_v2": (
+        InceptionResNetV2,
+        {"blocks": (1, 1, 1), "width": 1 / 16, "dropout": 0},
+        (75, 75, 3),
+    ),
+    "inception_v3": (
+        InceptionV3,
+        {
+            "pool_features": (32,),
+            "channels_7x7": (128,),
+            "last_modules": 1,
+            "width": 1 / 16,
+            "dropout": 0,
+        },
+        (75, 75, 3),
+    ),
+    "inception_v4": (
+        InceptionV4,
+        {"blocks": (1, 1, 1), "width": 1 / 16, "dropout": 0},
+        (75, 75, 3),
+    ),
+    "squeezenet": (
+        SqueezeNet,
+        {
+            "features": 8,
+            "kernel_size": 3,
+            "squeeze": (4, 4),
+            "expand": (8, 8),
+            "pools": (1, 2),
+            "dropout": 0,
+        },
+        (24, 24, 3),
+    ),
+    "vgg": (
+        VGG,
+        {"stage_sizes": (1, 1), "norm": True, "width": 4, "hidden": 16, "dropout": 0},
+        (8, 8, 3),
+    ),
+    "vgg_plain": (
+        VGG,
+        {"stage_sizes": (1, 1), "width": 4, "hidden": 16, "dropout": 0},
+        (8, 8, 3),
+    ),
+    "xception": (
+        Xception,
+        {"middle_blocks": 1, "width": 1 / 32, "dropout": 0},
+        (16, 16, 3),
+    ),
 }
 
 #: Compiling takes all the time here, and a third of it without LLVM's optimisations.
@@ -72,7 +138,12 @@ quick_jit = functools.partial(
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name not in ("cnn_group", "resnet_cifar_b")]
+    "name",
+    [
+        name
+        for name in VARIANTS
+        if name not in ("cnn_group", "resnet_cifar_b", "vgg_plain")
+    ],
 )
 
 
