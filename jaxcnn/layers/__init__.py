@@ -1,6 +1,7 @@
 """Linen layers that the model families share."""
 
 from jaxcnn.layers.activation import ACTIVATIONS, make_activation
+from jaxcnn.layers.branches import Branches, Unit
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
 from jaxcnn.layers.conv_act import ConvAct
@@ -18,12 +19,14 @@ __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
     "NORMS",
+    "Branches",
     "Conv",
     "ConvAct",
     "ConvNorm",
     "DropPath",
     "InceptionA",
     "SqueezeExcite",
+    "Unit",
     "batch_norm",
     "check_choice",
     "check_images",

@@ -244,7 +244,9 @@ def test_auxiliary_heads_count_in_the_loss_and_not_in_the_metrics():
 
 
 def test_outputs_that_are_no_logits_are_named():
-    with pytest.raises(ValueError, match=r"got one of \['aux', 'logit'\].*mean 'logit'"):
+    with pytest.raises(
+        ValueError, match=r"got one of \['aux', 'logit'\].*mean 'logit'"
+    ):
         classification().loss({"logit": 0, "aux": []}, {"label": jnp.array([0])})
 
 
