@@ -15,10 +15,12 @@ from jaxcnn import (
     ops,
     optim,
     train,
+    transfer,
     tree,
 )
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.features import capture, feature_info
 from jaxcnn.models.summary import Summary, summarize
 from jaxcnn.registry import create_model, list_models, model_kind, register_model
 from jaxcnn.run import Run, load_run
@@ -36,6 +38,7 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import deepen, reinitialize
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
@@ -49,11 +52,14 @@ __all__ = [
     "__version__",
     "arithmetic",
     "augment",
+    "capture",
     "classification",
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
+    "feature_info",
     "fit",
     "init_state",
     "layers",
@@ -73,7 +79,9 @@ __all__ = [
     "parallelize",
     "reconstruction",
     "register_model",
+    "reinitialize",
     "summarize",
     "train",
+    "transfer",
     "tree",
 ]

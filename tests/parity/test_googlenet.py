@@ -51,7 +51,6 @@ def test_training_with_auxiliary_heads(torch, torchvision, monkeypatch):
         (32, 48, 3),
         monkeypatch=monkeypatch,
         logits_of=weighted,
-        double=True,
         aux_heads=True,
         dropout=0,
         aux_dropout=0,
