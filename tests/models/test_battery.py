@@ -16,6 +16,8 @@ import optax
 import pytest
 
 from jaxcnn.models import (
+    VGG,
+    AlexNet,
     BasicBlock,
     Bottleneck,
     CapsNet,
@@ -24,7 +26,11 @@ from jaxcnn.models import (
     Cnn,
     DenseNet,
     EfficientNet,
+    GoogLeNet,
+    InceptionResNetV2,
     InceptionSmall,
+    InceptionV3,
+    InceptionV4,
     LeNet,
     LeNet5,
     Mlp,
@@ -36,6 +42,8 @@ from jaxcnn.models import (
     ResNetV2,
     ShuffleNetV1,
     ShuffleNetV2,
+    SqueezeNet,
+    Xception,
 )
 from jaxcnn.train import capsules, classification
 from jaxcnn.tree import flatten_named
@@ -73,6 +81,64 @@ VARIANTS = {
         CifarResNet,
         {"blocks_per_stage": 1, "width": 4, "shortcut": "B"},
         (8, 8, 3),
+    ),
+    "alexnet": (
+        AlexNet,
+        {"features": (4, 4, 4, 4, 4), "hidden": 16, "dropout": 0},
+        (63, 63, 3),
+    ),
+    "googlenet": (
+        GoogLeNet,
+        {"stages": (((64, 48, 64, 16, 32, 32),) * 2,), "width": 1 / 8, "dropout": 0},
+        (16, 16, 3),
+    ),
+    "inception_resnet_v2": (
+        InceptionResNetV2,
+        {"blocks": (1, 1, 1), "width": 1 / 16, "dropout": 0},
+        (75, 75, 3),
+    ),
+    "inception_v3": (
+        InceptionV3,
+        {
+            "pool_features": (32,),
+            "channels_7x7": (128,),
+            "last_modules": 1,
+            "width": 1 / 16,
+            "dropout": 0,
+        },
+        (75, 75, 3),
+    ),
+    "inception_v4": (
+        InceptionV4,
+        {"blocks": (1, 1, 1), "width": 1 / 16, "dropout": 0},
+        (75, 75, 3),
+    ),
+    "squeezenet": (
+        SqueezeNet,
+        {
+            "features": 8,
+            "kernel_size": 3,
+            "squeeze": (4, 4),
+            "expand": (8, 8),
+            "pools": (1, 2),
+            "dropout": 0,
+        },
+        (24, 24, 3),
+    ),
+    "vgg": (
+        VGG,
+        {"stage_sizes": (1, 1), "norm": True, "width": 4, "hidden": 16, "dropout": 0},
+        (8, 8, 3),
+    ),
+    "vgg_plain": (
+        VGG,
+        {"stage_sizes": (1, 1), "width": 4, "hidden": 16, "dropout": 0},
+        (8, 8, 3),
+    ),
+    "xception": (
+        Xception,
+        {"middle_blocks": 1, "width": 1 / 32, "dropout": 0},
+        (16, 16, 3),
     ),
     "cnn1d": (Cnn, {"rank": 1, "features": (4, 8), "norm": "batch"}, (16, 3)),
     "cnn3d": (Cnn, {"rank": 3, "features": (4,), "norm": "batch"}, (4, 5, 4, 2)),
@@ -198,11 +264,11 @@ NAMES_ALONE = {
     "resnext",
     "resnet_v2_cifar",
     "densenet_cifar",
+    "vgg_plain",
 }
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name",
-    [name for name in VARIANTS if name not in NAMES_ALONE],
+    "name", [name for name in VARIANTS if name not in NAMES_ALONE]
 )
 
 
