@@ -15,10 +15,12 @@ from jaxcnn import (
     ops,
     optim,
     train,
+    transfer,
     tree,
 )
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.features import capture, feature_info
 from jaxcnn.models.summary import Summary, summarize
 from jaxcnn.registry import create_model, list_models, model_kind, register_model
 from jaxcnn.run import Run, load_run
@@ -36,12 +38,20 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import (
+    PretrainedConfig,
+    deepen,
+    load_model,
+    pretrained_config,
+    reinitialize,
+)
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
 __all__ = [
     "Checkpoints",
     "PreprocessConfig",
+    "PretrainedConfig",
     "Run",
     "Summary",
     "Task",
@@ -49,15 +59,19 @@ __all__ = [
     "__version__",
     "arithmetic",
     "augment",
+    "capture",
     "classification",
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
+    "feature_info",
     "fit",
     "init_state",
     "layers",
     "list_models",
+    "load_model",
     "load_run",
     "losses",
     "make_eval_step",
@@ -71,9 +85,12 @@ __all__ = [
     "ops",
     "optim",
     "parallelize",
+    "pretrained_config",
     "reconstruction",
     "register_model",
+    "reinitialize",
     "summarize",
     "train",
+    "transfer",
     "tree",
 ]

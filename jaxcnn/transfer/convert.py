@@ -30,6 +30,7 @@ _LEAVES = {
         "mean": "/moving_mean",
         "var": "/moving_variance",
     },
+    "caffe": {"kernel": "/w", "bias": "/b"},
 }
 
 
@@ -102,15 +103,22 @@ def convert_weights(
 def recognise_source(
     model: nn.Module, shapes: PyTree, arrays: Mapping[str, np.ndarray]
 ) -> str | None:
-    """Returns the source of the map by which most leaves are found; None if none is."""
-    found = {
-        source: -len(convert_weights(model, shapes, arrays, source).missing)
+    """Returns the source of the map by which most leaves fit; None if none is found.
+
+    A leaf that is found in another shape fits less than one that is found, so that
+    references of the same names are told apart.
+    """
+    tried = {
+        source: convert_weights(model, shapes, arrays, source)
         for source in key_maps(model)
     }
-    best = max(found, key=found.__getitem__, default=None)
-    if best is None or -found[best] == len(flatten_named(shapes)):
-        return None
-    return best
+    leaves = len(flatten_named(shapes))
+    unfit = {
+        source: (len(found.missing), len(found.mismatched), len(found.unexpected))
+        for source, found in tried.items()
+        if len(found.missing) < leaves
+    }
+    return min(unfit, key=unfit.__getitem__, default=None)
 
 
 def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> str:
@@ -132,17 +140,19 @@ def _arrange(
     ours, or the other way round, and Keras's depthwise kernels have the channels on
     the axis before the last.
     """
-    if kind != "kernel":
+    if kind != "kernel" or array.ndim < 2:
         return array
     if key_map.layout == "torch":
-        if path in key_map.flattens and array.ndim == 2:
-            flattened = key_map.flattens[path]
+        flattened = key_map.flattens.get(path, ())
+        if flattened and array.shape[1:] == (math.prod(flattened),):
             array = array.reshape(len(array), *flattened)
             array = np.moveaxis(array, 1, -1).reshape(len(array), math.prod(flattened))
         array = np.moveaxis(array, (0, 1), (-1, -2))
     *spatial, inputs, outputs = array.shape
     if array.ndim != len(shape) and math.prod(spatial) == 1:
         return array.reshape((1,) * (len(shape) - 2) + (inputs, outputs))
+    if array.ndim != len(shape) == 2:  # a convolution of theirs over a whole map
+        return array.reshape(-1, outputs)
     if key_map.layout == "keras" and shape == (*spatial, 1, inputs * outputs):
         return array.reshape(shape)
     return array

@@ -18,6 +18,11 @@ from jaxcnn.tree import flatten_named
 from .compare import assert_close, assert_trees_close
 from .convert import arrays, images
 
+#: Compiling takes most of the time here, and far less without LLVM's optimisations.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+
 
 def pixels(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
@@ -87,7 +92,7 @@ def check_evaluation(
         reference.get_submodule(theirs).register_forward_hook(keep(ours))
     with torch.no_grad():
         expected[""] = reference(torch.from_numpy(images(x)))
-    got = jax.jit(lambda v, x: capture(model, v, x, ["", *endpoints]))(variables, x)
+    got = quick_jit(lambda v, x: capture(model, v, x, ["", *endpoints]))(variables, x)
     for path, value in expected.items():
         value = np.asarray(value)
         if path:
@@ -165,13 +170,16 @@ def check_training(
 ):
     """Compares logits, updated statistics and gradients of a loss, in training.
 
+    Both compute in float64. In float32 the gradients of one and the same network
+    differ by per cents where rounding decides on which side of zero a ReLU stands.
+
     `logits_of` takes the logits out of what our model and the reference return.
     """
     monkeypatch.setitem(batch_norm.keywords, "use_fast_variance", False)
     model = create_model(name, **options)
-    reference = reference.train()
+    reference = reference.double().train()
     variables = variables_of(model, image, arrays(reference.state_dict()), source)
-    x = pixels(batch, *image)
+    x = pixels(batch, *image).astype(np.float64)
     keep_the_biased_variance(torch, reference)
     theirs = logits_of(reference(torch.from_numpy(images(x))))
     labels = np.arange(batch) % theirs.shape[-1]
@@ -190,8 +198,9 @@ def check_training(
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), (logits, state)
 
-    gradient = jax.jit(jax.grad(objective, has_aux=True))
-    got, (logits, state) = gradient(variables["params"])
+    with jax.enable_x64(True):
+        gradient = quick_jit(jax.grad(objective, has_aux=True))
+        got, (logits, state) = jax.device_get(gradient(variables["params"]))
     assert_close(logits, theirs.detach().numpy(), tolerance)
     expected = variables_of(model, image, grads, source, collections=["params"])
     # Where the true gradient is 0, as that of a bias before a norm, both are noise:
@@ -199,7 +208,7 @@ def check_training(
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
     expected = flatten_named(expected["params"])
     for leaf, value in flatten_named(got).items():
-        scale = max(np.abs(expected[leaf]).max(), 1e-3 * largest)
+        scale = max(np.abs(expected[leaf]).max(), 1e-2 * largest)
         assert np.abs(value - expected[leaf]).max() / scale < 10 * tolerance, leaf
     if "batch_stats" in variables:
         updated = variables_of(model, image, arrays(reference.state_dict()), source)
@@ -219,8 +228,8 @@ def keep_the_biased_variance(torch, model):
     def correct(module, inputs, output):
         n = inputs[0].numel() / inputs[0].shape[1]
         batch = module.running_var - before[module]
-        # A new tensor: the old one is kept for the backward pass, unchanged.
-        module.running_var = before[module] + batch * (n - 1) / n
+        # `data`: autograd has kept the tensor, and would find it changed.
+        module.running_var.data.copy_(before[module] + batch * (n - 1) / n)
 
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
