@@ -15,10 +15,12 @@ from jaxcnn import (
     ops,
     optim,
     train,
+    transfer,
     tree,
 )
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.features import capture, feature_info
 from jaxcnn.models.summary import Summary, summarize
 from jaxcnn.registry import create_model, list_models, model_kind, register_model
 from jaxcnn.run import Run, load_run
@@ -36,7 +38,13 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
-from jaxcnn.transfer import PretrainedConfig, load_model, pretrained_config
+from jaxcnn.transfer import (
+    PretrainedConfig,
+    deepen,
+    load_model,
+    pretrained_config,
+    reinitialize,
+)
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
@@ -51,11 +59,14 @@ __all__ = [
     "__version__",
     "arithmetic",
     "augment",
+    "capture",
     "classification",
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
+    "feature_info",
     "fit",
     "init_state",
     "layers",
@@ -77,7 +88,9 @@ __all__ = [
     "pretrained_config",
     "reconstruction",
     "register_model",
+    "reinitialize",
     "summarize",
     "train",
+    "transfer",
     "tree",
 ]

@@ -157,7 +157,7 @@ def _predict(args: list[str]) -> int:
     if not flags.images:
         raise ValueError("predict needs at least one picture file.")
     run = load_run(flags.run, step=_step(flags.step))
-    if run.config.task != "classification":
+    if not run.config.classifies:
         raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
     images = [read_image(path, run.config.image_shape) for path in flags.images]
     probabilities = run.predict(np.stack(images))
@@ -198,39 +198,76 @@ def _formatted(flags: _Predict, rows: list[list[tuple[str, float]]]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Models:
-    """Lists the registered models."""
+    """Lists the registered models: size, cost, usual image, published weights."""
 
     pattern: tyro.conf.Positional[str] = "*"
     """A shell pattern, such as 'resnet*'."""
     kind: str | None = None
     """Only models of this kind, such as autoencoder."""
+    json: bool = False
+    """Print JSON."""
 
 
 def _models(args: list[str]) -> int:
     import jaxcnn
     from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.table import aligned
 
     flags = parse_flags(_Models, args, prog="jaxcnn models")
     names = jaxcnn.list_models(flags.pattern, kind=flags.kind)
     if not names:
         near = nearest(flags.pattern, jaxcnn.list_models())
         raise ValueError(f"No model is named {flags.pattern!r}.{near}")
-    width = max(len(name) for name in names)
-    for name in names:
-        print(f"{name:<{width}}  {jaxcnn.model_kind(name)}")
+    rows = [_model_row(name) for name in names]
+    if flags.json:
+        print(json.dumps(rows))
+        return 0
+    header = ["name", "kind", "parameters", "multiply-adds", "image", "weights"]
+    cells = [
+        [
+            row["name"],
+            row["kind"],
+            "" if row["params"] is None else f"{row['params']:,}",
+            "" if row["macs"] is None else f"{row['macs'] / 1e6:,.2f} M",
+            "x".join(map(str, row["image"] or ())),
+            ", ".join(f"{e['name']} ({e['status']})" for e in row["weights"]),
+        ]
+        for row in rows
+    ]
+    print("\n".join(aligned(header, cells, left=2)))
     return 0
+
+
+def _model_row(name: str) -> dict[str, Any]:
+    """Returns what is known of a model; counts only of the library's own."""
+    from jaxcnn.models.counts import model_counts, published_sets
+    from jaxcnn.registry import model_kind
+
+    counts = model_counts().get(name)
+    return {
+        "name": name,
+        "kind": model_kind(name),
+        "params": counts and counts.params,
+        "macs": counts and counts.macs,
+        "image": counts and list(counts.image_shape),
+        "weights": [dataclasses.asdict(e) for e in published_sets().get(name, ())],
+    }
 
 
 @dataclasses.dataclass(frozen=True)
 class _Summary:
-    """Shows a model layer by layer: shapes, parameters, multiply-adds."""
+    """Shows a model layer by layer: shapes, counts, receptive field, memory."""
 
     model: tyro.conf.Positional[str]
     """A registered name, or a run folder."""
     size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = ()
-    """Height and width, or one number for both; by default the model's usual."""
+    """Spatial sizes of the images, or one number for all; by default the usual."""
     channels: int | None = None
     """Channels of the images."""
+    batch: int = 1
+    """Images in the batch, for the memory of the activations."""
+    dtype: str | None = None
+    """Computation type: float32, bfloat16 or float16."""
     classes: int | None = None
     """Number of classes; the model's own default if not given."""
     depth: int | None = None
@@ -242,32 +279,47 @@ class _Summary:
 def _summary(args: list[str]) -> int:
     import jaxcnn
     from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.models.counts import usual_image_shape
     from jaxcnn.run import RunConfig
 
     flags = parse_flags(_Summary, args, prog="jaxcnn summary")
     if Path(flags.model).is_dir():
         config = RunConfig.load(flags.model)
-        model, shape = config.build_model(), config.image_shape
+        model, usual = config.build_model(), tuple(config.image_shape)
     else:
         options = {} if flags.classes is None else {"num_classes": flags.classes}
         model = jaxcnn.create_model(flags.model, **options)
-        shape = _usual_shape(flags.model, model)
-    if len(flags.size) > 2:
-        raise ValueError(f"--size takes one or two numbers, got {flags.size}.")
-    size = flags.size * 2 if len(flags.size) == 1 else flags.size or shape[:2]
-    shape = (*size, shape[-1] if flags.channels is None else flags.channels)
-    summary = jaxcnn.summarize(model, (1, *shape), depth=flags.depth)
+        own = hasattr(model, "image_shape")
+        usual = usual_image_shape(model if own else flags.model)
+    shape = (flags.batch, *_image_shape(flags, usual))
+    summary = jaxcnn.summarize(_cast(model, flags.dtype), shape, depth=flags.depth)
     print(json.dumps(summary.to_json()) if flags.json else summary)
     return 0
 
 
-def _usual_shape(name: str, model: Any) -> tuple[int, int, int]:
-    """Returns the image shape that a family was made for."""
-    if hasattr(model, "image_shape"):
-        return tuple(model.image_shape)
-    if name.endswith("_cifar"):
-        return (32, 32, 3)
-    return (224, 224, 3) if name.startswith("resnet") else (28, 28, 1)
+def _image_shape(flags: _Summary, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the shape that the flags ask for, the usual where they say nothing."""
+    *sizes, channels = usual
+    if len(flags.size) == 1:
+        sizes = flags.size * len(sizes)
+    elif flags.size:
+        sizes = flags.size
+    return (*sizes, channels if flags.channels is None else flags.channels)
+
+
+def _cast(model: Any, dtype: str | None) -> Any:
+    """Returns the model with another computation type."""
+    import jax.numpy as jnp
+
+    if dtype is None:
+        return model
+    types = ("float32", "bfloat16", "float16")
+    if dtype not in types:
+        near = nearest(dtype, types)
+        raise ValueError(f"--dtype is one of {', '.join(types)}, got {dtype!r}.{near}")
+    if not hasattr(model, "dtype"):
+        raise ValueError(f"{type(model).__name__} has no field dtype for --dtype.")
+    return model.clone(dtype=jnp.dtype(dtype))
 
 
 @dataclasses.dataclass(frozen=True)

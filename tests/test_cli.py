@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn import cli
+from jaxcnn import cli, registry
 from jaxcnn.data import load_source
 from jaxcnn.experiment.main import exit_cleanly
-from jaxcnn.run import read_image
+from jaxcnn.models import counts
+from jaxcnn.run import RunConfig, read_image
 from tests.experiment.conftest import finished, small  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,13 @@ def test_a_picture_cut_short_is_named(digits, tmp_path):
         read_image(path, (28, 28, 1))
 
 
+def test_a_model_of_sequences_takes_no_picture(digits):
+    with pytest.raises(
+        ValueError, match=r"model takes arrays of shape \[128, 6\]: give"
+    ):
+        read_image(digits[0], (128, 6))
+
+
 def test_predict_as_csv_and_json_agree(capsys, run, digits):
     table = list(
         csv.DictReader(io.StringIO(call(capsys, "predict", run, *digits, "--csv")))
@@ -102,20 +110,86 @@ def test_evaluate_gives_the_result_of_the_run(capsys, run, finished):  # noqa: F
     assert "accuracy" in text
 
 
-def test_models_lists_names_and_kinds(capsys):
-    assert "resnet50" in call(capsys, "models")
-    lines = call(capsys, "models", "*", "--kind", "autoencoder").splitlines()
+def test_models_lists_names_kinds_and_counts(capsys):
+    lines = call(capsys, "models").splitlines()
+    assert lines[0].split() == (
+        "name kind parameters multiply-adds image weights".split()
+    )
+    (line,) = (line for line in lines if line.startswith("resnet50 "))
+    assert line.split()[:6] == (
+        "resnet50 classifier 25,557,032 4,089.18 M 224x224x3".split()
+    )
+    lines = call(capsys, "models", "*", "--kind", "autoencoder").splitlines()[2:]
     assert any(line.startswith("conv_autoencoder ") for line in lines)
-    assert all(line.endswith("autoencoder") for line in lines)
+    assert {line.split()[1] for line in lines} == {"autoencoder"}
+
+
+def test_models_as_json_and_without_counts(capsys, monkeypatch):
+    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    registry.register_model(lambda: None, name="of_mine", kind="mine")
+    (row,) = json.loads(call(capsys, "models", "of_*", "--json"))
+    assert row == {
+        "name": "of_mine",
+        "kind": "mine",
+        "params": None,
+        "macs": None,
+        "image": None,
+        "weights": [],
+    }
+    assert call(capsys, "models", "of_*").split()[-2:] == ["of_mine", "mine"]
+
+
+def test_models_names_the_published_weights(capsys, monkeypatch):
+    entry = counts.PublishedSet("somewhere:SET_1", "loaded")
+    monkeypatch.setattr(counts, "published_sets", lambda: {"lenet": (entry,)})
+    assert call(capsys, "models", "lenet").rstrip().endswith("somewhere:SET_1 (loaded)")
+    (row,) = json.loads(call(capsys, "models", "lenet", "--json"))
+    assert row["weights"] == [{"name": "somewhere:SET_1", "status": "loaded"}]
+
+
+def test_models_traces_nothing(capsys, monkeypatch):
+    monkeypatch.setattr("jax.eval_shape", None)
+    assert "resnet152" in call(capsys, "models")
 
 
 def test_summary_of_a_name_and_of_a_run(capsys, run):
     assert "8,490" in call(capsys, "summary", "lenet")
     values = json.loads(call(capsys, "summary", "resnet18", "--size", "224", "--json"))
     assert values["params"] == 11_689_512
-    assert "[1, 28, 28, 1]" in call(capsys, "summary", run) or "28" in call(
-        capsys, "summary", run
-    )
+    shape = "x".join(map(str, RunConfig.load(run).image_shape))
+    assert f"input            1x{shape}\n" in call(capsys, "summary", run)
+
+
+def summary_of(capsys, *args):
+    return json.loads(call(capsys, "summary", *args, "--json"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "shape"),
+    [
+        ([], [1, 28, 28, 1]),
+        (["--size", "40"], [1, 40, 40, 1]),
+        (["--size", "40", "32", "--channels", "3"], [1, 40, 32, 3]),
+        (["--channels", "2", "--batch", "7"], [7, 28, 28, 2]),
+    ],
+)
+def test_summary_of_images_of_other_shapes(capsys, flags, shape):
+    assert summary_of(capsys, "lenet", *flags)["input_shape"] == shape
+
+
+def test_summary_counts_memory_by_batch_and_dtype(capsys):
+    one = summary_of(capsys, "lenet")
+    assert summary_of(capsys, "lenet", "--batch", "8")["memory"] == 8 * one["memory"]
+    half = summary_of(capsys, "lenet", "--dtype", "bfloat16")
+    assert half["memory"] - 40 == (one["memory"] - 40) / 2  # the logits stay float32
+    assert half["macs"] == one["macs"]
+
+
+def test_summary_to_a_depth(capsys):
+    values = summary_of(capsys, "resnet18", "--depth", "1")
+    assert [row["path"] for row in values["rows"]][:2] == ["stem", "stage1_block1"]
+    assert sum(row["memory"] for row in values["rows"]) == values["memory"]
+    assert values["totals"]["convolution"]["layers"] == 20
 
 
 def test_train_from_flags_and_from_a_file(capsys, tmp_path):
@@ -141,8 +215,12 @@ def test_train_from_flags_and_from_a_file(capsys, tmp_path):
         (["models", "resnet5"], r"No model is named 'resnet5'. Did you mean"),
         (["models", "--kind", "classifer"], r"Did you mean 'classifier'\?"),
         (["summary", "lenett"], r"Did you mean 'lenet"),
-        (["summary", "lenet", "--size", "1", "2", "3"], "--size takes one or two"),
-        (["summary", "lenet", "--size", "4"], "lenet|LeNet"),
+        (["summary", "lenet", "--size", "1", "2", "3"], "LeNet needs images of shape"),
+        (["summary", "lenet", "--size", "4"], "LeNet needs images of at least 16x16"),
+        (["summary", "lenet", "--size", "0"], "positive integers"),
+        (["summary", "lenet", "--batch", "0"], r"positive integers.*got \(0, 28"),
+        (["summary", "lenet", "--depth", "0"], "depth must be at least 1"),
+        (["summary", "lenet", "--dtype", "bfloat"], "Did you mean 'bfloat16'"),
         (["evaluate", "nowhere"], "nowhere is not a run folder"),
         (["predict", "nowhere", "a.png"], "nowhere is not a run folder"),
         (["predict", "RUN", "--top", "0", "a.png"], "--top must be 1 or more"),

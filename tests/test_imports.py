@@ -16,6 +16,7 @@ RANKS = {
     "named": 0,
     "registry": 0,
     "arithmetic": 0,
+    "table": 0,
     "ops": 1,
     "losses": 1,
     "metrics": 1,

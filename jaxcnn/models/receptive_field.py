@@ -16,7 +16,8 @@ from typing import Any
 
 from jax.extend import core
 
-from jaxcnn.models.receptive_field_rules import RULES, Intervals, View
+from jaxcnn.arithmetic import Intervals
+from jaxcnn.models.receptive_field_rules import RULES, View
 
 
 @dataclasses.dataclass
@@ -140,7 +141,7 @@ def _called(eqn: Any) -> core.Jaxpr | None:
 
 #: Operations whose operands may have the shape of their result, yet mix positions.
 _NOT_POINTWISE = frozenset(
-    "cumlogsumexp cummax cummin cumprod cumsum fft gather rev scatter scatter-add "
+    "cumlogsumexp cummax cummin cumprod cumsum fft gather scatter scatter-add "
     "scatter-max scatter-min scatter-mul sort".split()
 )
 

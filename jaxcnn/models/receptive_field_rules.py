@@ -1,7 +1,7 @@
 """How each operation of JAX maps what its operands see of an image.
 
-The parts of `jaxcnn.models.receptive_field`: intervals of pixels, and one rule for each
-operation that moves, joins or widens them.
+One rule for each operation that moves, joins or widens the intervals that
+`jaxcnn.models.receptive_field` follows.
 """
 
 import dataclasses
@@ -9,68 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-#: First and last pixel, or `None` for none at all.
-Span = tuple[int, int] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Intervals:
-    """The pixels that the positions along one axis of a value depend on.
-
-    Position `len(spans) * q + r` sees the pixels of `spans[r]` moved by `jump * q`.
-    There is more than one span only where something was upsampled.
-    """
-
-    axis: int
-    jump: int = 1
-    spans: tuple[Span, ...] = ((0, 0),)
-
-    @property
-    def size(self) -> int:
-        """The most pixels that one position sees."""
-        return max((span[1] - span[0] + 1 for span in self.spans if span), default=0)
-
-    def at(self, position: int) -> Span:
-        """Returns what one position sees."""
-        turns, phase = divmod(position, len(self.spans))
-        span = self.spans[phase]
-        return span and (span[0] + turns * self.jump, span[1] + turns * self.jump)
-
-    def read(
-        self, axis: int, taps: Iterable[int], step: int = 1, spread: int = 1
-    ) -> "Intervals":
-        """Returns what is seen by reading this value at several places.
-
-        Output position `p` reads `(p * step + tap) / spread` for each tap for which
-        that is an integer.
-        """
-        taps = tuple(taps)
-        period = spread * len(self.spans)
-        shared = math.gcd(step, period)
-        spans = []
-        for position in range(period // shared):
-            places = [position * step + tap for tap in taps]
-            read = [self.at(at // spread) for at in places if at % spread == 0]
-            spans.append(_hull(read))
-        return Intervals(axis, self.jump * (step // shared), tuple(spans))
-
-    def union(self, other: "Intervals") -> "Intervals | None":
-        """Returns what both see; `None` if they do not move at the same pace."""
-        period = math.lcm(len(self.spans), len(other.spans))
-        jump, same = (side.jump * (period // len(side.spans)) for side in (self, other))
-        if self.axis != other.axis or jump != same:
-            return None
-        spans = tuple(_hull([self.at(p), other.at(p)]) for p in range(period))
-        return Intervals(self.axis, jump, spans)
-
-
-def _hull(spans: Iterable[Span]) -> Span:
-    """Returns the shortest span that holds all."""
-    some = [span for span in spans if span]
-    if not some:
-        return None
-    return min(low for low, _ in some), max(high for _, high in some)
-
+from jaxcnn.arithmetic import Intervals
 
 #: What a value sees of each spatial axis of the image: intervals, or `None` for all
 #: of it. An axis that is not a key is not seen: the value does not depend on the image.
@@ -145,17 +84,38 @@ def _split(eqn: Any, inputs: list[View]) -> list[View]:
     return views
 
 
+def _rev(eqn: Any, inputs: list[View]) -> list[View]:
+    shape = eqn.invars[0].aval.shape
+
+    def move(axis: int, seen: Intervals) -> Intervals:
+        flipped = axis in eqn.params["dimensions"]
+        return seen.read(axis, [shape[axis] - 1], step=-1) if flipped else seen
+
+    return [_map(inputs[0], move)]
+
+
 def _concatenate(eqn: Any, inputs: list[View]) -> list[View]:
-    views, start = [], 0
+    along, views, start = eqn.params["dimension"], [], 0
+    sizes = [atom.aval.shape[along] for atom in eqn.invars]
+    pairs = zip(sizes, inputs, strict=True)
+    inputs = [view if size else {} for size, view in pairs]  # nothing sees nothing
+    body = max(range(len(sizes)), key=sizes.__getitem__)
+    if _sees_along(inputs[body], along) and 2 * sizes[body] > sum(sizes):
+        # What continues an image beyond its borders: the middle sees none of it.
+        inputs = [view if k == body else {} for k, view in enumerate(inputs)]
     for atom, view in zip(eqn.invars, inputs, strict=True):
 
         def move(axis: int, seen: Intervals, start: int = start) -> Intervals:
-            offset = -start if axis == eqn.params["dimension"] else 0
+            offset = -start if axis == along else 0
             return seen.read(axis, [offset])
 
         views.append(_map(view, move))
-        start += atom.aval.shape[eqn.params["dimension"]]
+        start += atom.aval.shape[along]
     return views
+
+
+def _sees_along(view: View, axis: int) -> bool:
+    return any(seen and seen.axis == axis for seen in view.values())
 
 
 def _stack(eqn: Any, inputs: list[View]) -> list[View]:
@@ -249,6 +209,8 @@ def _reshape(eqn: Any, inputs: list[View]) -> list[View]:
 
     def move(axis: int, seen: Intervals) -> Intervals | None:
         ins, outs = next(group for group in groups if axis in group[0])
+        if not math.prod(after):
+            return None
         if len(ins) == len(outs) == 1:
             return _keep(seen, outs[0])
         many_in = [a for a in ins if before[a] > 1]
@@ -269,6 +231,8 @@ def _reshape_groups(
     before: Sequence[int], after: Sequence[int]
 ) -> list[tuple[list[int], list[int]]]:
     """Returns the shortest runs of axes, before and after, of equal size."""
+    if 0 in before:  # nothing in it: an empty border, for one
+        return [(list(range(len(before))), list(range(len(after))))]
     groups = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -306,6 +270,7 @@ RULES: dict[str, Callable[[Any, list[View]], list[View]]] = {
     "reduce_window_min": _reduce_window,
     "reduce_window_sum": _reduce_window,
     "reshape": _reshape,
+    "rev": _rev,
     "slice": _slice,
     "split": _split,
     "squeeze": _squeeze,

@@ -6,25 +6,19 @@ Everything is found by tracing: no array is made, and any Linen module will do.
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.ad_checkpoint import checkpoint_name
 
-from jaxcnn.arithmetic import conv_macs, dense_macs
-from jaxcnn.layers.conv import Conv, each_axis
-from jaxcnn.models.receptive_field import ReceptiveFields, receptive_fields
-from jaxcnn.tree import flatten_named
-from jaxcnn.typing import Dtype, PyTree
+from jaxcnn.models.calls import Call, Path, trace_calls
+from jaxcnn.models.receptive_field import ReceptiveFields
+from jaxcnn.table import aligned
+from jaxcnn.typing import Dtype
 
-#: Counted as one operation on each position, as everybody does who speaks of receptive
-#: fields, though some of them average over the whole image.
-_NORMS = (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
-
-_Path = tuple[str, ...]
+#: The kinds of layers in the order in which totals are shown.
+_KINDS = ("convolution", "dense", "norm", "other")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +37,8 @@ class Row:
             over its calls.
         receptive_field: Pixels of the image, along the longer side, that one position
             of its output sees; `None` where that is the whole image.
+        memory: Bytes of the outputs of its layers, for the whole batch, summed over
+            its calls; what it computes without a layer counts nothing.
         calls: How often it is called: more than once if it is shared.
     """
 
@@ -54,7 +50,25 @@ class Row:
     params: int
     macs: int
     receptive_field: int | None
+    memory: int
     calls: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class KindTotal:
+    """What all layers of a kind sum to.
+
+    Attributes:
+        layers: How many there are.
+        params: Their trainable parameters.
+        macs: Their multiply-adds on one image.
+        memory: Bytes of their outputs, for the whole batch.
+    """
+
+    layers: int
+    params: int
+    macs: int
+    memory: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,16 +78,21 @@ class Summary:
     Attributes:
         model: The class of the model.
         input_shape: `(batch, ..., channels)`.
-        rows: One a layer, in the order of the first calls. Their parameters and
-            multiply-adds sum to the totals.
+        rows: One a layer, in the order of the first calls. Their parameters,
+            multiply-adds and bytes sum to the totals.
         params: Trainable parameters (batch statistics apart).
         macs: Multiply-adds of convolutions and dense layers, nothing else, for one
             image.
+        memory: Bytes of the outputs of all layers for the whole batch: convolutions,
+            dense layers, norms and all other modules without modules of their own.
+            Additions, activations and pools that are plain functions are not modules.
         receptive_field: Pixels of the image, along the longer side, that one position
             of the deepest features sees, before they are flattened or pooled as a
             whole; the largest over branches. `None` without a spatial axis, and where
             features see the whole image and still have positions, as behind
             squeeze-and-excitation. Normalization counts as pointwise.
+        totals: The sums by kind of layer: `"convolution"`, `"dense"`, `"norm"` and
+            `"other"`, as far as there are such.
     """
 
     model: str
@@ -81,17 +100,14 @@ class Summary:
     rows: tuple[Row, ...]
     params: int
     macs: int
+    memory: int
     receptive_field: int | None
+    totals: dict[str, KindTotal]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the same as dictionaries, lists and numbers, ready for `json`."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in {
-                **dataclasses.asdict(self),
-                "rows": [dataclasses.asdict(row) for row in self.rows],
-            }.items()
-        }
+        values = dataclasses.asdict(self)
+        return {**values, "rows": list(values["rows"])}
 
     def __str__(self) -> str:
         field = self.receptive_field
@@ -99,9 +115,13 @@ class Summary:
             f"input            {_by(self.input_shape)}",
             f"parameters       {self.params:,}",
             f"multiply-adds    {self.macs:,} (one image; convolutions, dense layers)",
+            f"activations      {self.memory:,} bytes (outputs of layers, whole batch)",
             "receptive field  " + (f"{field} pixels" if field else "not defined"),
         ]
-        return "\n".join([self.model, "", *_table(self.rows), "", *totals])
+        tables = [_table(self.rows), _totals_table(self.totals)]
+        return "\n".join(
+            [self.model, "", *tables[0], "", *totals, "", *tables[1]],
+        )
 
 
 def summarize(
@@ -131,18 +151,13 @@ def summarize(
         >>> summary = summarize(nn.Conv(10, (5, 5), name="conv"), (1, 28, 28, 3))
         >>> summary.params, summary.macs, summary.receptive_field
         (760, 588000, 5)
+        >>> summary.memory == 28 * 28 * 10 * 4
+        True
     """
     shape = tuple(input_shape)
     _check(model, shape, depth)
-    image = jax.ShapeDtypeStruct(shape, dtype)
-    rngs = jax.eval_shape(
-        lambda: {name: jax.random.key(0) for name in ("params", "dropout")}
-    )
-    variables = jax.eval_shape(
-        lambda rngs, image: model.init(rngs, image, **kwargs), rngs, image
-    )
-    calls, fields = _trace(model, variables, rngs, image, kwargs)
-    params = variables.get("params", {})
+    calls, fields, leaves = trace_calls(model, shape, dtype, kwargs)
+    params = {path: math.prod(leaf.shape) for path, leaf in leaves.items()}
     rows = _rows(calls, fields, params, depth, batch=shape[0])
     return Summary(
         model=type(model).__name__,
@@ -150,7 +165,9 @@ def summarize(
         rows=rows,
         params=sum(row.params for row in rows),
         macs=sum(row.macs for row in rows),
+        memory=sum(row.memory for row in rows),
         receptive_field=fields.largest,
+        totals=_totals(calls, params, batch=shape[0]),
     )
 
 
@@ -169,176 +186,105 @@ def _check(model: Any, shape: tuple[Any, ...], depth: int | None) -> None:
         raise ValueError(f"depth must be at least 1 or None, got {depth}.")
 
 
-@dataclasses.dataclass
-class _Call:
-    """One call of a module."""
-
-    module: nn.Module
-    path: _Path
-    input_shape: tuple[int, ...] = ()
-    output_shape: tuple[int, ...] = ()
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds on the whole batch."""
-        module = self.module
-        if isinstance(module, nn.Dense | nn.DenseGeneral):
-            outputs = math.prod(_tuple(module.features))
-            return dense_macs(math.prod(self.input_shape), outputs)
-        if isinstance(module, Conv):
-            return conv_macs(
-                self.input_shape[-1],
-                module.features,
-                each_axis(module.kernel_size, len(self.input_shape) - 2),
-                self.output_shape[:-1],
-                groups=module.groups,
-            )
-        if not isinstance(module, nn.Conv | nn.ConvLocal | nn.ConvTranspose):
-            return 0
-        transposed = isinstance(module, nn.ConvTranspose)
-        return conv_macs(
-            self.input_shape[-1],
-            module.features,
-            _tuple(module.kernel_size),
-            (self.input_shape if transposed else self.output_shape)[:-1],
-            groups=1 if transposed else module.feature_group_count,
-        )
-
-
-def _trace(
-    model: nn.Module,
-    variables: PyTree,
-    rngs: PyTree,
-    image: jax.ShapeDtypeStruct,
-    kwargs: dict[str, Any],
-) -> tuple[list[_Call], ReceptiveFields]:
-    """Returns the calls of all modules in order, and the receptive fields."""
-    calls: list[_Call] = []
-
-    def record(
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        keywords: dict[str, Any],
-        context: nn.module.InterceptorContext,
-    ) -> Any:
-        if context.method_name != "__call__":
-            return function(*args, **keywords)
-        module = context.module
-        call = _Call(module, module.path)
-        tag = _tag(len(calls))
-        calls.append(call)
-        arrays = jax.tree.leaves((args, keywords))
-        call.input_shape = getattr(arrays[0], "shape", ()) if arrays else ()
-        if isinstance(module, _NORMS):
-            x = arrays[0]
-            dtype = module.dtype or jnp.result_type(x, module.param_dtype)
-            outputs = x.astype(dtype)
-        else:
-            outputs = function(*args, **keywords)
-        shapes = [x.shape for x in jax.tree.leaves(outputs) if hasattr(x, "shape")]
-        call.output_shape = shapes[0] if shapes else ()
-        return jax.tree.map(
-            lambda x: checkpoint_name(x, tag) if _is_float(x) else x, outputs
-        )
-
-    def forward(variables: PyTree, rngs: PyTree, image: jax.Array) -> Any:
-        with nn.intercept_methods(record):
-            return model.apply(
-                variables, image, rngs=rngs, mutable=list(variables), **kwargs
-            )
-
-    jaxpr = jax.make_jaxpr(forward)(variables, rngs, image)
-    return calls, receptive_fields(jaxpr, image=len(jaxpr.jaxpr.invars) - 1)
-
-
-def _tag(index: int) -> str:
-    return f"jaxcnn/layer/{index}"
-
-
-def _is_float(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact)
-
-
 def _rows(
-    calls: list[_Call],
+    calls: list[Call],
     fields: ReceptiveFields,
-    params: PyTree,
+    params: dict[Path, int],
     depth: int | None,
     *,
     batch: int,
 ) -> tuple[Row, ...]:
     """Returns one row for each module that is shown, with what it hides added to it."""
-    leaves = {
-        tuple(name.split("/")): leaf for name, leaf in flatten_named(params).items()
-    }
     paths = {call.path for call in calls}
-    owners = {_owner(leaf, paths) for leaf in leaves}
-    owners |= {call.path for call in calls if call.macs}
-    shown = _shown(paths, owners, depth)
-    if any(_owner(path, shown) not in shown for path in owners):
+    shown = _shown(paths, _owners(calls, params), depth)
+    if any(_owner(path, shown) not in shown for path in _owners(calls, params)):
         shown.add(())
-    counts: Counter[_Path] = Counter()
-    macs: Counter[_Path] = Counter()
-    for path, leaf in leaves.items():
-        counts[_owner(path, shown)] += math.prod(leaf.shape)
+    inner = _containers(paths)
+    counts: Counter[Path] = Counter()
+    macs: Counter[Path] = Counter()
+    memory: Counter[Path] = Counter()
+    times: Counter[Path] = Counter()
+    first: dict[Path, Call] = {}
+    for path, count in params.items():
+        counts[_owner(path, shown)] += count
     for call in calls:
-        macs[_owner(call.path, shown)] += call.macs
-    first: dict[_Path, tuple[int, _Call]] = {}
-    for index, call in enumerate(calls):
-        first.setdefault(call.path, (index, call))
+        first.setdefault(call.path, call)
+        times[call.path] += 1
+        owner = _owner(call.path, shown)
+        macs[owner] += call.macs
+        memory[owner] += 0 if call.path in inner else call.memory
     return tuple(
         Row(
             path="/".join(path),
             type=type(call.module).__name__,
             output_shape=call.output_shape,
-            kernel=_attribute(call.module, "kernel_size", "window_shape"),
-            stride=_stride(call.module),
+            kernel=call.kernel,
+            stride=call.stride,
             params=counts[path],
             macs=macs[path] // batch,
-            receptive_field=fields.named.get(_tag(index)),
-            calls=sum(other.path == path for other in calls),
+            receptive_field=fields.named.get(call.tag),
+            memory=memory[path],
+            calls=times[path],
         )
-        for path, (index, call) in first.items()
+        for path, call in first.items()
         if path in shown
     )
 
 
-def _shown(paths: set[_Path], owners: set[_Path], depth: int | None) -> set[_Path]:
+def _totals(
+    calls: list[Call], params: dict[Path, int], *, batch: int
+) -> dict[str, KindTotal]:
+    """Returns the sums by kind over the modules that own parameters or are leaves."""
+    inner = _containers({call.path for call in calls})
+    kinds = {call.path: call.kind for call in calls}
+    layers: dict[str, set[Path]] = {kind: set() for kind in _KINDS}
+    sums: dict[str, Counter[str]] = {kind: Counter() for kind in _KINDS}
+    for path, count in params.items():
+        owner = _owner(path, kinds)
+        kind = kinds.get(owner, "other")
+        layers[kind].add(owner)
+        sums[kind]["params"] += count
+    for call in calls:
+        sums[call.kind]["macs"] += call.macs
+        if call.path not in inner:
+            layers[call.kind].add(call.path)
+            sums[call.kind]["memory"] += call.memory
+    return {
+        kind: KindTotal(
+            len(layers[kind]),
+            sums[kind]["params"],
+            sums[kind]["macs"] // batch,
+            sums[kind]["memory"],
+        )
+        for kind in _KINDS
+        if layers[kind]
+    }
+
+
+def _owners(calls: list[Call], params: dict[Path, int]) -> set[Path]:
+    """Returns the modules that have parameters or multiply-adds of their own."""
+    paths = {call.path for call in calls}
+    owners = {_owner(leaf, paths) for leaf in params}
+    return owners | {call.path for call in calls if call.macs}
+
+
+def _containers(paths: set[Path]) -> set[Path]:
+    """Returns the modules that call other modules."""
+    return {path[:end] for path in paths for end in range(len(path))}
+
+
+def _shown(paths: set[Path], owners: set[Path], depth: int | None) -> set[Path]:
     """Returns the modules to list: the deepest that are allowed, and all owners."""
     allowed = {path for path in paths if depth is None or len(path) <= depth}
-    parents = {path[:end] for path in allowed for end in range(len(path))}
+    parents = _containers(allowed)
     return {path for path in allowed if path not in parents or path in owners}
 
 
-def _owner(path: _Path, modules: set[_Path]) -> _Path:
+def _owner(path: Path, modules: Any) -> Path:
     """Returns the deepest of the modules that the path lies in."""
     return next(
         (path[:end] for end in range(len(path), 0, -1) if path[:end] in modules), ()
     )
-
-
-def _attribute(module: nn.Module, *names: str) -> tuple[int, ...] | None:
-    """Returns the first of the attributes that holds an integer or several."""
-    for name in names:
-        value = getattr(module, name, None)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return (value,)
-        if isinstance(value, tuple) and all(isinstance(n, int) for n in value):
-            return value
-    return None
-
-
-def _stride(module: nn.Module) -> tuple[int, ...] | None:
-    """Returns one stride for each axis of the kernel; Linen leaves out what is 1."""
-    kernel = _attribute(module, "kernel_size", "window_shape")
-    if kernel is None:
-        return None
-    stride = _attribute(module, "strides", "stride") or (1,)
-    return stride * len(kernel) if len(stride) == 1 else stride
-
-
-def _tuple(value: int | Sequence[int]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else tuple(value)
 
 
 def _by(sizes: Sequence[int] | None) -> str:
@@ -346,8 +292,7 @@ def _by(sizes: Sequence[int] | None) -> str:
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    """Returns aligned lines: names to the left, numbers to the right."""
-    header = "layer type output kernel stride parameters multiply-adds field".split()
+    header = "layer type output kernel stride parameters multiply-adds field bytes"
     cells = [
         [
             row.path or "(model)",
@@ -358,13 +303,28 @@ def _table(rows: Sequence[Row]) -> list[str]:
             f"{row.params:,}",
             f"{row.macs:,}",
             "" if row.receptive_field is None else str(row.receptive_field),
+            f"{row.memory:,}",
         ]
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    lines = []
-    for line in (header, ["-" * width for width in widths], *cells):
-        left = [cell.ljust(w) for cell, w in zip(line[:2], widths[:2], strict=True)]
-        right = [cell.rjust(w) for cell, w in zip(line[2:], widths[2:], strict=True)]
-        lines.append("  ".join(left + right).rstrip())
-    return lines
+    return aligned(header.split(), cells, left=2)
+
+
+def _totals_table(totals: dict[str, KindTotal]) -> list[str]:
+    """Returns the totals by kind, with their shares where these say something."""
+    params = max(1, sum(total.params for total in totals.values()))
+    macs = max(1, sum(total.macs for total in totals.values()))
+    cells = [
+        [
+            kind,
+            str(total.layers),
+            f"{total.params:,}",
+            f"{total.params / params:.1%}",
+            f"{total.macs:,}",
+            f"{total.macs / macs:.1%}",
+            f"{total.memory:,}",
+        ]
+        for kind, total in totals.items()
+    ]
+    header = ["kind", "layers", "parameters", "share", "multiply-adds", "share"]
+    return aligned([*header, "bytes"], cells)

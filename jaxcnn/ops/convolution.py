@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.typing import Array
 
 #: What `pad` calls the ways to continue an image beyond its border, by the names that
@@ -39,6 +40,8 @@ def conv(
     Returns:
         `[batch, *spatial, features]`.
     """
+    if suits_unfolding(x, kernel, stride, dilation, groups):
+        return unfolded_conv(x, kernel, stride=stride, padding=padding)
     axes = "DHW"[-(x.ndim - 2) :]
     dimensions = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
     return jax.lax.conv_general_dilated(
@@ -76,12 +79,12 @@ def pad(x: Array, padding: Sequence[tuple[int, int]], mode: str = "zeros") -> Ar
             f"padding_mode={mode!r} is unknown. Allowed: "
             f"{', '.join(map(repr, PADDING_MODES))}."
         )
-    most = max(max(pair) for pair in padding)
-    room = min(x.shape[1:-1]) - (mode == "reflect")
-    if mode in ("reflect", "circular") and most > room:
-        raise ValueError(
-            f"padding_mode={mode!r} can add at most {room} pixels to an input of "
-            f"shape {tuple(x.shape)}, not {most}."
-        )
+    for size, pair in zip(x.shape[1:-1], padding, strict=True):
+        room = size - (mode == "reflect")
+        if mode in ("reflect", "circular") and max(pair) > room:
+            raise ValueError(
+                f"padding_mode={mode!r} can add at most {room} pixels to an axis of "
+                f"{size}, not {max(pair)}: the input has shape {tuple(x.shape)}."
+            )
     widths = [(0, 0), *map(tuple, padding), (0, 0)]
     return jnp.pad(x, widths, mode=PADDING_MODES[mode])

@@ -15,10 +15,11 @@ Metrics = dict[str, Mean]
 
 def image_input(batch: Batch) -> tuple[Any, ...]:
     """Returns the model's arguments for a model that takes the images alone."""
-    return (_entry(batch, "image"),)
+    return (entry(batch, "image"),)
 
 
-def _entry(batch: Batch, name: str) -> Any:
+def entry(batch: Batch, name: str) -> Any:
+    """Returns an entry of the batch, or raises ValueError with those that it has."""
     if name not in batch:
         raise ValueError(
             f"The batch has no {name!r}, which the task needs: it has {sorted(batch)}."
@@ -76,7 +77,7 @@ def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) ->
 
     def loss(logits: jax.Array, batch: Batch) -> jax.Array:
         return softmax_cross_entropy(
-            logits, _entry(batch, "label"), label_smoothing=label_smoothing
+            logits, entry(batch, "label"), label_smoothing=label_smoothing
         )
 
     def metrics(logits: jax.Array, batch: Batch) -> Metrics:

@@ -1,13 +1,26 @@
 import doctest
 import json
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
+from jaxcnn.arithmetic import output_size
+from jaxcnn.layers import (
+    Conv,
+    ConvNorm,
+    ConvTranspose,
+    DepthwiseConv,
+    DropPath,
+    LocallyConnected,
+    SeparableConv,
+    SqueezeExcite,
+)
 from jaxcnn.models import summary
 from jaxcnn.models.summary import summarize
+from jaxcnn.ops import avg_pool, channel_shuffle, max_pool
 from jaxcnn.registry import create_model
 
 
@@ -108,9 +121,11 @@ def test_the_table_reads_well():
     lines = str(summarize(LeNet(), (1, 28, 28, 1))).splitlines()
     assert lines[0] == "LeNet"
     assert lines[2].split() == (
-        "layer type output kernel stride parameters multiply-adds field".split()
+        "layer type output kernel stride parameters multiply-adds field bytes".split()
     )
-    assert lines[4].split() == ("conv1 Conv 1x24x24x10 5x5 1x1 260 144,000 5".split())
+    assert lines[4].split() == (
+        "conv1 Conv 1x24x24x10 5x5 1x1 260 144,000 5 23,040".split()
+    )
     assert len({len(line) for line in lines[2:6]}) == 1
     assert "parameters       8,490" in lines
     assert "receptive field  16 pixels" in lines
@@ -372,6 +387,7 @@ def attended(x):
         (lambda x: attended(conv(x, 4, 4)), 4),  # as patches, then attention
         (lambda x: gated(conv(x)), None),
         (lambda x: conv(x)[:, ::-1] + conv(x), None),  # flipped
+        (lambda x: conv(conv(x)[:, ::-1]), 5),  # flipped, and nothing besides
         (lambda x: jnp.cumsum(conv(x), 1), None),
         (lambda x: conv(x)[:, jnp.array([*range(22)])], None),  # places as data
         (lambda x: x.sum((1, 2, 3)), None),
@@ -406,3 +422,319 @@ def test_bfloat16_passes_through_the_norms():
             return jax.lax.dot(x[0, 0], jnp.ones((2, 3), jnp.bfloat16))
 
     assert summarize(Half(), (1, 4, 4, 2)).params == 4
+
+
+# Multiply-adds by hand: positions x taps x channels in a group x channels out.
+@pytest.mark.parametrize(
+    ("module", "shape", "params", "macs", "field"),
+    [
+        (Conv(8, 3, groups=2), (6, 6, 4), 3 * 3 * 2 * 8 + 8, 36 * 9 * 2 * 8, 3),
+        (DepthwiseConv(3, 2, 2), (6, 6, 4), 9 * 8 + 8, 9 * 9 * 8, 3),
+        (
+            SeparableConv(8, 3, dilation=2),
+            (6, 6, 4),
+            9 * 4 + 4 * 8 + 8,
+            36 * (9 * 4 + 4 * 8),
+            5,
+        ),
+        (ConvTranspose(8, 4, 2, 1), (6, 6, 4), 16 * 4 * 8 + 8, 36 * 16 * 4 * 8, 2),
+        (
+            ConvTranspose(8, 3, 3, groups=2),
+            (5, 4),
+            3 * 4 * 8 // 2 + 8,
+            5 * 3 * 4 * 8 // 2,
+            1,
+        ),
+        (
+            LocallyConnected(8, 3),
+            (6, 5, 4),
+            4 * 3 * (9 * 4 * 8 + 8),
+            4 * 3 * 9 * 4 * 8,
+            3,
+        ),
+        (Conv(2, (1, 2, 3)), (4, 5, 6, 3), 6 * 3 * 2 + 2, 4 * 5 * 6 * 6 * 3 * 2, 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_every_convolution_is_counted(module, shape, params, macs, field):
+    table = summarize(module, (2, *shape))
+    assert (table.params, table.macs) == (params, macs)
+    assert table.receptive_field == field
+
+
+# The library's own layers: every padding mode, pools, shuffles, gates, whole blocks.
+
+
+def rows_seen(function, size=32):
+    """Returns how many rows of an image the middle outputs' gradients reach."""
+    image = jnp.ones((1, size, size, 4))
+    middle = jax.eval_shape(function, image).shape[1] // 2
+
+    @jax.jit
+    def gradient(position):
+        return jax.grad(lambda x: function(x)[0, position, middle].sum())(image)
+
+    (rows,) = jnp.nonzero(jnp.abs(gradient(middle)).sum((0, 2, 3)))
+    return int(rows.max() - rows.min()) + 1
+
+
+def positive(model):
+    """Returns the model as a function, with weights that let every path through."""
+
+    def function(x):
+        shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+        variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+        return model.apply(variables, x)
+
+    return function
+
+
+class Twofold(nn.Module):
+    """A convolution, then a function, then a convolution."""
+
+    function: object = None
+    first: object = None
+    second: object = None
+
+    @nn.compact
+    def __call__(self, x):
+        x = Conv(4, **(self.first or {}), name="first")(x)
+        x = self.function(x) if self.function else x
+        return Conv(4, **(self.second or {}), name="second")(x)
+
+
+def joined(x):
+    """DenseNet's pattern: everything so far beside what is new."""
+    return jnp.concatenate([x, max_pool(x, 3, 1, 1)], axis=-1)
+
+
+LAYERS = {
+    "zeros": (Twofold(second={"stride": 2}), 5),
+    "reflect": (Twofold(second={"padding_mode": "reflect"}), 5),
+    "replicate": (Twofold(second={"padding_mode": "replicate"}), 5),
+    "circular": (Twofold(second={"padding_mode": "circular"}), 5),
+    "tensorflow": (Twofold(first={"padding": "tensorflow", "stride": 2}), 7),
+    "dilated and grouped": (Twofold(second={"dilation": 3, "groups": 2}), 9),
+    "depthwise": (Twofold(first={"groups": 4, "kernel_size": 5}), 7),
+    "max pool": (Twofold(lambda x: max_pool(x, 2)), 8),
+    "overlapping max pool": (Twofold(lambda x: max_pool(x, 3, 2, 1)), 9),
+    "ceil mode": (Twofold(lambda x: max_pool(x, 3, 2, ceil_mode=True)), 9),
+    "average pool": (Twofold(lambda x: avg_pool(x, 3, 1, 1)), 7),
+    "average without padding": (
+        Twofold(lambda x: avg_pool(x, 3, 1, 1, count_include_pad=False)),
+        7,
+    ),
+    "shuffled": (Twofold(lambda x: channel_shuffle(x, 2)), 5),
+    "concatenated": (Twofold(joined), 7),
+    "subsampled": (Twofold(lambda x: x[:, ::2, ::2]), 7),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_receptive_field_through_the_layers(name):
+    model, expected = LAYERS[name]
+    table = summarize(model, (1, 32, 32, 4))
+    assert table.receptive_field == expected
+    assert table.rows[-1].receptive_field == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["zeros", "tensorflow", "dilated and grouped", "shuffled", "average pool"]
+)
+def test_what_the_layers_see_is_the_support_of_the_gradient(name):
+    model, expected = LAYERS[name]
+    assert rows_seen(positive(model)) == expected
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular"])
+def test_a_border_that_sees_far_does_not_widen_the_field_of_the_middle(mode):
+    model = Conv(4, padding_mode=mode)
+    assert rows_seen(positive(model)) == 3
+    assert summarize(model, (1, 32, 32, 4)).receptive_field == 3
+
+
+def test_a_gate_sees_the_whole_image():
+    model = Twofold(SqueezeExcite(2))
+    table = summarize(model, (1, 32, 32, 4))
+    assert table.receptive_field is None
+    fields = {row.path: row.receptive_field for row in table.rows}
+    assert fields["first"] == 3
+    assert fields["second"] is None
+
+
+def test_training_mode_of_drop_path_sees_as_much():
+    class Dropped(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            return x + DropPath(0.5)(Conv(4)(x), train=train)
+
+    for train in (False, True):
+        table = summarize(Dropped(), (1, 16, 16, 4), train=train)
+        assert table.receptive_field == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "kernel", "stride"),
+    [
+        (Conv(4, 3, 2), (1, 8, 8, 3), (3, 3), (2, 2)),
+        (Conv(4, (3, 5), (1, 2)), (1, 8, 8, 3), (3, 5), (1, 2)),
+        (Conv(4, 9), (1, 32, 3), (9,), (1,)),
+        (Conv(4, 3, (1, 2, 2)), (1, 8, 8, 8, 3), (3, 3, 3), (1, 2, 2)),
+        (nn.Conv(4, (3, 3), 2), (1, 8, 8, 3), (3, 3), (2, 2)),
+        (nn.Conv(4, 3), (1, 8, 3), (3,), (1,)),
+        (ConvNorm(4, 3, 2), (1, 8, 8, 3), (3, 3), (2, 2)),
+    ],
+)
+def test_kernel_and_stride_have_one_number_for_each_axis(model, shape, kernel, stride):
+    options = {"train": False} if isinstance(model, ConvNorm) else {}
+    depth = 1 if isinstance(model, ConvNorm) else None
+    row = summarize(model, shape, depth=depth, **options).rows[0]
+    assert (row.kernel, row.stride) == (kernel, stride)
+
+
+# XLA counts its own floating-point operations, two for a multiply-add.
+
+
+def flops(model, shape):
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    return jax.jit(model.apply).lower(variables, image).cost_analysis()["flops"]
+
+
+def taps_inside(size, kernel, stride, padding, dilation):
+    """Returns how many taps along an axis read the image, over all positions."""
+    positions = output_size(size, kernel, stride, padding, dilation)
+    return sum(
+        0 <= position * stride + tap * dilation - padding < size
+        for position in range(positions)
+        for tap in range(kernel)
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"),
+    [(1, 0, 1, 1), (2, 0, 1, 4), (3, 0, 2, 8), (1, 1, 1, 1), (2, 3, 2, 2)],
+)
+def test_a_convolution_costs_what_xla_counts(
+    rank, kernel, stride, padding, dilation, groups
+):
+    sizes = (11, 8, 9)[:rank]
+    shape, window = (2, *sizes, 8), (kernel, stride, padding, dilation)
+    model = Conv(16, *window[:3], groups=groups, dilation=dilation, use_bias=False)
+    counted = 2 * 2 * summarize(model, shape).macs  # two images
+    if padding:  # XLA leaves out the taps on the padding, which nobody else does
+        ours = math.prod(kernel * output_size(n, *window) for n in sizes)
+        theirs = math.prod(taps_inside(n, *window) for n in sizes)
+        assert theirs < ours
+        assert flops(model, shape) == counted * theirs / ours
+    else:
+        assert flops(model, shape) == counted
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Dense(7, use_bias=False), (3, 15)),
+        (nn.Dense(7, use_bias=False), (3, 4, 5)),
+        (nn.DenseGeneral((2, 3), use_bias=False), (3, 5)),
+        (nn.Conv(6, (3, 3), feature_group_count=2, padding=0, use_bias=False), None),
+        (nn.ConvTranspose(6, (3, 3), (2, 2), padding="VALID", use_bias=False), None),
+        (nn.ConvLocal(6, (3, 3), padding="VALID", use_bias=False), None),
+    ],
+)
+def test_other_layers_cost_what_xla_counts(model, shape):
+    shape = shape or (2, 7, 6, 4)
+    counted = 2 * shape[0] * summarize(model, shape).macs
+    cost = flops(model, shape)
+    if isinstance(model, nn.ConvLocal):  # XLA also counts the patches that it cuts out
+        assert cost >= counted
+    else:
+        assert cost == counted
+
+
+def inside(row):
+    """Returns the share of a layer's taps that lies inside the image, of odd kernels.
+
+    The padding is "same", so that the output times the stride is the input.
+    """
+    share = 1
+    for out, kernel, stride in zip(
+        row.output_shape[1:-1], row.kernel or (), row.stride or (), strict=False
+    ):
+        taps = taps_inside(out * stride, kernel, stride, kernel // 2, 1)
+        share *= taps / (kernel * out)
+    return share
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet18", "resnet50"])
+def test_a_network_costs_little_more_than_its_multiply_adds(name):
+    image = (28, 28, 1) if name == "lenet" else (224, 224, 3)
+    model = create_model(name)
+    table = summarize(model, (1, *image))
+    padded = name != "lenet"
+    macs = sum(row.macs * (inside(row) if padded else 1) for row in table.rows)
+    # On top come biases, norms, activations, additions and pools.
+    beyond = flops(model, (1, *image)) - 2 * macs
+    outputs = sum(math.prod(row.output_shape) for row in table.rows)
+    assert outputs <= beyond < 4 * outputs
+
+
+# Memory, and what each kind of layer takes.
+
+
+def test_memory_is_what_the_layers_put_out():
+    table = summarize(LeNet(), (5, 28, 28, 1))
+    sizes = [24 * 24 * 10, 8 * 8 * 20, 10]
+    assert [row.memory for row in table.rows] == [4 * 5 * size for size in sizes]
+    assert table.memory == 4 * 5 * sum(sizes)
+    assert f"activations      {table.memory:,} bytes" in str(table)
+
+
+def test_memory_by_dtype_and_by_depth():
+    whole = summarize(Nested(), (2, 16, 16, 3), train=False)
+    top = summarize(Nested(), (2, 16, 16, 3), depth=1, train=False)
+    assert top.memory == whole.memory == sum(row.memory for row in top.rows)
+    assert top.rows[0].memory == 3 * (2 * 8 * 8 * 4) * 4  # two convolutions, a norm
+    half = nn.Conv(4, (3, 3), dtype=jnp.bfloat16)
+    assert summarize(half, (1, 8, 8, 3)).memory == 8 * 8 * 4 * 2
+
+
+def test_totals_by_kind():
+    table = summarize(Nested(), (1, 16, 16, 3), train=False)
+    totals = table.totals
+    assert {kind: total.layers for kind, total in totals.items()} == {
+        "convolution": 4,
+        "dense": 1,
+        "norm": 2,
+        "other": 3,  # the blocks, for their scales, and the dropout
+    }
+    assert totals["norm"].params == 16
+    assert totals["other"].params == 2
+    assert totals["dense"].macs == 12
+    for field in ("params", "macs", "memory"):
+        total = sum(getattr(each, field) for each in totals.values())
+        assert total == getattr(table, field)
+    read = json.loads(json.dumps(table.to_json()))
+    assert read["totals"]["norm"]["params"] == 16
+    lines = str(table).splitlines()
+    assert lines[-1].split()[:2] == ["other", "3"]
+
+
+def test_a_repeated_module_counts_once():
+    class Step(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            return Conv(4, name="conv")(x), None
+
+    class Loop(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            axes = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+            return nn.scan(Step, length=3, **axes)(name="steps")(x, None)[0]
+
+    table = summarize(Loop(), (1, 8, 8, 4))
+    assert table.params == 3 * (9 * 16 + 4)
+    assert table.macs == 64 * 9 * 16
+    assert table.rows[0].calls == 1

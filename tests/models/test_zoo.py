@@ -1,47 +1,143 @@
-"""Every registered model by shapes alone: counts, logits, features, wrong input."""
+"""Every registered model by shapes alone: counts, logits, features, wrong input.
+
+`GOLDEN_WRITE=1 python -m pytest tests/models/test_zoo.py -k counts` writes the table of
+counts that `jaxcnn models` shows again.
+"""
 
 import json
-import pathlib
+import os
+import re
+from importlib import resources
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-import jaxcnn.models  # noqa: F401  registers the models
-from jaxcnn.registry import create_model, list_models
+from jaxcnn.layers.checks import KINDS
+from jaxcnn.models import counts
+from jaxcnn.registry import create_model
 from jaxcnn.tree import count_params
+from tests.models.zoo import (
+    CLASSIFIERS,
+    FAMILIES,
+    GOLDEN,
+    NAMES,
+    counted,
+    one_of_each_family,
+    shapes_of,
+)
 
-ROWS = pathlib.Path(__file__).parents[1] / "golden" / "params"
-#: One file a family; `macs` where a source prints them, in millions, as it prints them.
-GOLDEN = {
-    name: row
-    for path in sorted(ROWS.glob("*.json"))
-    for name, row in json.loads(path.read_text()).items()
-}
-NAMES = list_models()  # before another test registers a model of its own
-CLASSIFIERS = list_models(kind="classifier")
-
-
-def shapes_of(model, image, train=False):
-    """Returns the shapes of the output and of the variables for two images."""
-    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    images = jax.ShapeDtypeStruct((2, *image), jnp.float32)
-    return jax.eval_shape(
-        lambda rngs, images: model.init_with_output(rngs, images, train=train),
-        rngs,
-        images,
-    )
+COUNTS = resources.files("jaxcnn.models").joinpath("counts.json")
 
 
-def test_every_model_is_counted():
+def test_every_model_has_a_golden_row_and_no_other():
     assert set(GOLDEN) == set(NAMES)
 
 
+def as_printed(macs, printed):
+    """Returns multiply-adds with the digits and the unit of `"4.089 G"`."""
+    number, unit = printed.split()
+    decimals = len(number.partition(".")[2])
+    return f"{macs / {'M': 1e6, 'G': 1e9}[unit]:,.{decimals}f} {unit}"
+
+
+@pytest.mark.parametrize(
+    ("macs", "printed"),
+    [(4_089_184_256, "4.089 G"), (40_551_040, "40.55 M"), (5_243_315_648, "5,243.3 M")],
+)
+def test_multiply_adds_are_compared_to_the_last_printed_digit(macs, printed):
+    assert as_printed(macs, printed) == printed
+    assert as_printed(macs + 10**6, printed) != printed
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_are_as_many_as_the_reference_has(name):
-    golden = GOLDEN[name]
-    _, variables = shapes_of(create_model(name), golden["image"])
-    assert count_params(variables["params"]) == golden["params"], golden["source"]
+def test_counts(name):
+    golden, summary = GOLDEN[name], counted(name)
+    assert summary.params == golden["params"], golden["source"]
+    if "macs" in golden:
+        assert as_printed(summary.macs, golden["macs"]) == golden["macs"]
+    write_counts(name, summary)
+    assert counts.model_counts().get(name) == counts.Counts(
+        tuple(golden["image"]), summary.params, summary.macs
+    ), (
+        f"{COUNTS.name} is what `jaxcnn models` shows, and {name} has other counts. "
+        "Write it again: GOLDEN_WRITE=1 python -m pytest tests/models/test_zoo.py "
+        "-k counts"
+    )
+    if name in CLASSIFIERS:
+        classes = create_model(name).num_classes
+        assert summary.rows[-1].path == "head"
+        assert summary.rows[-1].output_shape[::2] in ((1,), (1, classes))
+        assert summary.rows[-1].output_shape[-1] == classes
+
+
+def write_counts(name, summary):
+    """Writes the row of a model if asked to, and drops rows of models that are gone."""
+    if os.environ.get("GOLDEN_WRITE"):
+        table = json.loads(COUNTS.read_text())
+        table[name] = {
+            "image": GOLDEN[name]["image"],
+            "params": summary.params,
+            "macs": summary.macs,
+        }
+        lines = [
+            f' "{each}": {json.dumps(table[each])}' for each in NAMES if each in table
+        ]
+        COUNTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        counts.model_counts.cache_clear()
+
+
+def test_the_table_of_counts_has_no_other_rows():
+    assert set(counts.model_counts()) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_training_with_one_channel_and_an_image_that_is_not_square(name):
+    *sizes, last, _ = GOLDEN[name]["image"]
+    model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
+    logits, variables = shapes_of(model, (*sizes, last + 8, 1), train=True)
+    assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_families_hold_every_classifier():
+    classes = {type(create_model(name)) for name in CLASSIFIERS}
+    assert {type(create_model(name)) for name in FAMILIES} == classes
+    assert one_of_each_family(["resnet50", "resnet18", "resnet34", "lenet"]) == [
+        "lenet",
+        "resnet18",
+        "resnet50",
+    ]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_in_evaluation(name):
+    model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
+    logits, variables = shapes_of(model, GOLDEN[name]["image"])
+    assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_classes_returns_what_the_head_would_get(name):
+    image = GOLDEN[name]["image"]
+    _, whole = shapes_of(create_model(name), image)
+    features, headless = shapes_of(create_model(name, num_classes=0), image)
+    head = whole["params"].pop("head")
+    whole["params"].pop("decoder", None)  # a capsule network's, which reads the head
+    assert features.shape == (2, head["kernel"].shape[-2])
+    assert features.dtype == jnp.float32
+    assert headless == whole
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_wrong_rank_is_explained(name):
+    spatial = GOLDEN[name]["image"][:-1]
+    kind, axes = KINDS[len(spatial)]
+    shape = (2, *spatial)  # the channels are missing
+    message = f"needs {kind} of shape {axes}, got shape {shape}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        shapes_of(create_model(name), spatial)
 
 
 @pytest.mark.parametrize(
@@ -55,40 +151,6 @@ def test_parameters_are_as_many_as_the_reference_has(name):
 def test_parameters_with_option_b_shortcuts(name, params):
     _, variables = shapes_of(create_model(name, shortcut="B"), (32, 32, 3))
     assert count_params(variables["params"]) == params
-
-
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_logits(name, train):
-    model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
-    logits, variables = shapes_of(model, GOLDEN[name]["image"], train)
-    assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_no_classes_returns_what_the_head_would_get(name):
-    image = GOLDEN[name]["image"]
-    _, whole = shapes_of(create_model(name), image)
-    features, headless = shapes_of(create_model(name, num_classes=0), image)
-    head = whole["params"].pop("head")
-    assert features.shape == (2, head["kernel"].shape[0])
-    assert features.dtype == jnp.float32
-    assert headless == whole
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_one_channel_and_an_image_that_is_not_square(name):
-    height, width, _ = GOLDEN[name]["image"]
-    logits, _ = shapes_of(create_model(name, num_classes=3), (height, width + 8, 1))
-    assert logits.shape == (2, 3)
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_wrong_rank_is_explained(name):
-    message = r"needs images of shape \[batch, height, .* got shape \(2, 28, 28\)"
-    with pytest.raises(ValueError, match=message):
-        shapes_of(create_model(name), (28, 28))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
