@@ -54,16 +54,16 @@ class RunConfig:
     experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
+    def classifies(self) -> bool:
+        """Whether the model names classes."""
+        return self.task in ("classification", "capsules")
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """What the model gets of one image: `image_shape` after the preprocessing."""
         preprocess = make_preprocess(self.preprocess)
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
         return jax.eval_shape(preprocess, images).shape[1:]
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the model names classes."""
-        return self.task in ("classification", "capsules")
 
     def save(self, directory: epath.PathLike) -> None:
         """Writes `config.json` into the run folder, made if missing."""

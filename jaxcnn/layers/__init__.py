@@ -10,6 +10,7 @@ from jaxcnn.layers.activation import (
     check_activation,
     make_activation,
 )
+from jaxcnn.layers.branches import Branches, Unit
 from jaxcnn.layers.capsule import (
     PrimaryCapsules,
     RoutedCapsules,
@@ -40,6 +41,7 @@ __all__ = [
     "ACTIVATION_MODULES",
     "INITIALIZERS",
     "NORMS",
+    "Branches",
     "Conv",
     "ConvAct",
     "ConvNorm",
@@ -60,6 +62,7 @@ __all__ = [
     "SeparableConv",
     "SpatialDropout",
     "SqueezeExcite",
+    "Unit",
     "apply_activation",
     "batch_norm",
     "capsule_lengths",
