@@ -1,10 +1,17 @@
-"""Pictures: grids of images and learning curves. Writes files, knows no model.
+"""Pictures: images, learning curves, convolutions. Writes files, knows no model.
 
 Matplotlib is loaded on use, and only its objects are used: no window is opened and no
 global figure or setting is changed.
 """
 
+from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 
-__all__ = ["comparison_grid", "image_grid", "learning_curves", "prediction_grid"]
+__all__ = [
+    "comparison_grid",
+    "draw_convolution",
+    "image_grid",
+    "learning_curves",
+    "prediction_grid",
+]
