@@ -25,7 +25,16 @@ PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
-PARTS = ("augment", "checkpoint", "data", "experiment", "layers", "losses", "metrics")
+PARTS = (
+    "arithmetic",
+    "augment",
+    "checkpoint",
+    "data",
+    "experiment",
+    "layers",
+    "losses",
+    "metrics",
+)
 PARTS += ("ops", "optim", "plotting", "train")
 
 # What the trainings of a page must reach on held-out digits.
