@@ -15,6 +15,7 @@ from jaxcnn import (
     ops,
     optim,
     train,
+    transfer,
     tree,
 )
 from jaxcnn.checkpoint import Checkpoints
@@ -37,6 +38,7 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
+from jaxcnn.transfer import deepen, reinitialize
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
@@ -55,6 +57,7 @@ __all__ = [
     "count_params",
     "create_model",
     "data",
+    "deepen",
     "evaluate",
     "feature_info",
     "fit",
@@ -76,7 +79,9 @@ __all__ = [
     "parallelize",
     "reconstruction",
     "register_model",
+    "reinitialize",
     "summarize",
     "train",
+    "transfer",
     "tree",
 ]

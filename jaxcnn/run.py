@@ -32,7 +32,8 @@ class RunConfig:
         model: The registered name.
         model_args: The constructor's keyword arguments, JSON values.
         task: `"classification"` or `"reconstruction"`.
-        image_shape: Shape of one stored image, `[height, width, channels]`.
+        image_shape: Shape of one stored image, `[height, width, channels]`, sequence,
+            `[length, channels]`, or volume, `[depth, height, width, channels]`.
         class_names: One name a class.
         preprocess: What stands between stored pixels and the model.
         best: The metric by which the best checkpoint is chosen, or None.
@@ -131,15 +132,18 @@ class Run:
         """Returns class probabilities, or for an autoencoder the images given back.
 
         Args:
-            images: `[n, height, width, channels]`, uint8 or float in [0, 1].
+            images: `[n, height, width, channels]`, uint8 or float in [0, 1]; sequences
+                `[n, length, channels]` and volumes `[n, depth, height, width,
+                channels]`, uint8 or any floats.
             batch_size: Images at a time; the last batch is padded to it.
 
         Returns:
-            `[n, classes]` float32, every row sums to 1; or `[n, h, w, c]` float32.
+            `[n, classes]` float32, every row sums to 1; or the shape that came.
 
         Raises:
             ValueError: if the images have another shape than those of the run, or are
-                other integers than uint8, or floats outside [0, 1].
+                other integers than uint8, or floats outside [0, 1]; if sequences or
+                volumes hold NaN or infinity.
         """
         images = np.asarray(images)
         self._check(images)
@@ -164,7 +168,12 @@ class Run:
             raise ValueError(
                 f"images must be uint8 or float in [0, 1], got {images.dtype}."
             )
-        if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
+        if images.dtype == np.uint8:
+            return
+        if len(shape) != 3:  # sequences and volumes have units of their own
+            if not np.isfinite(images).all():
+                raise ValueError("the input holds NaN or infinity.")
+        elif not (images.min() >= 0 and images.max() <= 1):
             raise ValueError(
                 "float images must be in [0, 1], got values in "
                 f"[{images.min()}, {images.max()}]."
@@ -228,11 +237,17 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         uint8 `[height, width, channels]`.
 
     Raises:
-        ValueError: if the file is no picture or damaged, or the channels are others.
+        ValueError: if the file is no picture or damaged, or the shape is not that of a
+            gray or RGB image.
         OSError: if there is no such file.
     """
     from PIL import Image, UnidentifiedImageError
 
+    if len(shape) != 3:
+        raise ValueError(
+            "A picture is [height, width, channels]; the model takes arrays of shape "
+            f"{list(shape)}: give these to Run.predict in Python."
+        )
     if shape[-1] not in (1, 3):
         raise ValueError(f"Pictures have 1 or 3 channels; the model takes {shape[-1]}.")
     height, width, channels = shape

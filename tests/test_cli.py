@@ -73,6 +73,13 @@ def test_a_picture_cut_short_is_named(digits, tmp_path):
         read_image(path, (28, 28, 1))
 
 
+def test_a_model_of_sequences_takes_no_picture(digits):
+    with pytest.raises(
+        ValueError, match=r"model takes arrays of shape \[128, 6\]: give"
+    ):
+        read_image(digits[0], (128, 6))
+
+
 def test_predict_as_csv_and_json_agree(capsys, run, digits):
     table = list(
         csv.DictReader(io.StringIO(call(capsys, "predict", run, *digits, "--csv")))

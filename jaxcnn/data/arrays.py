@@ -32,16 +32,20 @@ def from_arrays(
     *,
     name: str = "arrays",
     split: str = "train",
+    rank: int | None = None,
 ) -> Source:
     """Returns a validated source made of arrays.
 
     Args:
         images: `[N, height, width, channels]` or gray `[N, height, width]`, uint8, or
-            floats in 0..1 (float16 and float64 become float32).
+            floats in 0..1 (float16 and float64 become float32); volumes `[N, depth,
+            height, width, channels]`, or with `rank=1` sequences `[N, length,
+            channels]`, uint8 or floats of any range.
         labels: Integers `[N]` or `[N, 1]`, or None for a task without classes.
         class_names: One a class; `"0"`, `"1"`, ... up to the largest label if None.
         name: What to call the data.
         split: What to call this part of it.
+        rank: Spatial axes, see `Source`.
 
     Raises:
         ValueError: if the arrays do not fit each other, hold NaN, are constant or
@@ -52,16 +56,20 @@ def from_arrays(
         >>> images[1] = 255
         >>> from_arrays(images, [0, 1, 0, 1], ["dark", "bright"])
         Source('arrays', split='train', 4 images 8x8x1 uint8, 2 classes)
+        >>> from_arrays(np.random.normal(size=(4, 50, 6)), [0, 1, 0, 1], rank=1)
+        Source('arrays', split='train', 4 sequences 50x6 float32, 2 classes)
     """
     images = np.asarray(images)
     if images.dtype in (np.float16, np.float64):
         images = images.astype(np.float32)
-    _warn_of_bytes_as_floats(images, name)
+    if rank in (None, 2):
+        _warn_of_bytes_as_floats(images, name)
     labels = None if labels is None else _flat_labels(np.asarray(labels), name)
     if class_names is None:
         count = 0 if labels is None else int(labels.max(initial=0)) + 1
         class_names = tuple(str(label) for label in range(count))
-    return Source(name, images, labels, tuple(class_names), split).validate()
+    source = Source(name, images, labels, tuple(class_names), split, rank=rank)
+    return source.validate()
 
 
 def _flat_labels(labels: np.ndarray, name: str) -> np.ndarray:
@@ -78,7 +86,7 @@ def _flat_labels(labels: np.ndarray, name: str) -> np.ndarray:
 
 def _warn_of_bytes_as_floats(images: np.ndarray, name: str) -> None:
     """Warns of floats that run from 0 to 255: nothing downstream would scale them."""
-    if images.dtype == np.float32 and images.size:
+    if images.dtype == np.float32 and images.size and images.ndim < 5:
         low, high = images.min(), images.max()
         if low >= 0 and 2 < high <= 255:
             warnings.warn(
@@ -95,7 +103,8 @@ def read_npz(path: epath.PathLike, split: Split) -> Source:
         path: Holds `train_images`, `train_labels`, and the same for `val` and `test`
             (as MedMNIST has them), or `x_train`, `y_train`, ... (as Keras has them), or
             `images` and `labels`, which count as train. Labels may be absent;
-            `class_names`, an array of strings, may be there.
+            `class_names`, an array of strings, may be there, and `rank`, the number of
+            spatial axes, which sequences need (1).
         split: `train`, `validation`, `test` or a slice of one.
 
     Raises:
@@ -136,9 +145,24 @@ def _from_npz(name: str, content: np.lib.npyio.NpzFile, split: Split) -> Source:
         # Every split has the same classes, also one that lacks the last of them.
         all_labels = [_read(content, key) for _, key in available.values()]
         names = _numbered([part for part in all_labels if part is not None])
+    rank = _read(content, "rank")
     return from_arrays(
-        images, labels, () if labels is None else names, name=name, split=split.base
+        images,
+        labels,
+        () if labels is None else names,
+        name=name,
+        split=split.base,
+        rank=None if rank is None else _whole_number(name, rank),
     )
+
+
+def _whole_number(name: str, value: np.ndarray) -> int:
+    if value.size != 1 or not np.issubdtype(value.dtype, np.integer):
+        raise ValueError(
+            f"rank of {name!r} must be one whole number, got {value.dtype}"
+            f"{list(value.shape)}"
+        )
+    return int(value.item())
 
 
 def _first_pair(

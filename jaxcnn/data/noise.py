@@ -21,8 +21,13 @@ def noisy(source: Source, std: float, seed: int = 0) -> Source:
         seed: Chooses the noise.
 
     Raises:
-        ValueError: if `std` is not positive.
+        ValueError: if `std` is not positive, or the source holds no images.
     """
+    if source.rank != 2:
+        raise ValueError(
+            f"noisy takes images, whose range is known; {source.name!r} holds "
+            f"{source.kind}"
+        )
     if not 0 < std < float("inf"):
         raise ValueError(f"std is {std!r}, expected a positive number")
     clean = source.images.astype(np.float32)

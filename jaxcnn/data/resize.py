@@ -32,8 +32,12 @@ def resized(source: Source, size: tuple[int, int]) -> Source:
     """Returns a source with its uint8 images in another size `(height, width)`.
 
     Raises:
-        ValueError: if the images are not uint8.
+        ValueError: if the source holds no images, or they are not uint8.
     """
+    if source.rank != 2:
+        raise ValueError(
+            f"image_size is for images; {source.name!r} holds {source.kind}"
+        )
     if source.image_shape[:2] == tuple(size):
         return source
     if source.images.dtype != np.uint8:

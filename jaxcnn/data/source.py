@@ -13,6 +13,13 @@ import numpy as np
 # Examples looked at together where a whole-array temporary would be too large.
 _CHUNK = 4096
 
+# What examples with so many spatial axes are called, and their shapes with channels.
+_KINDS = {
+    1: ("sequences", "[N, length, channels]"),
+    2: ("images", "[N, height, width, channels]"),
+    3: ("volumes", "[N, depth, height, width, channels]"),
+}
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Source:
@@ -24,11 +31,16 @@ class Source:
         name: What the dataset is called, such as `"mnist"`.
         images: `[N, height, width, channels]`, uint8 in 0..255 or float32, by custom
             in 0..1. Gray images given as `[N, height, width]` get a channel axis.
+            Volumes, `[N, depth, height, width, channels]`, and sequences, `[N, length,
+            channels]` (with `rank=1`), are uint8 or float32 of any range.
         labels: Class indices int32 `[N]`, or None for data without labels.
         class_names: The name of every class; empty without labels.
         split: Which part of the dataset this is, such as `"train[:10%]"`.
         extras: More arrays with one row an example, such as `"target"`; batches carry
             them under the same name.
+        rank: Spatial axes: 1 for sequences, 2 for images, 3 for volumes. By default
+            arrays of five axes are volumes and all others images; with it the axis of
+            a single channel may be left out.
 
     Raises:
         ValueError: if a shape or dtype is not one of these, lengths differ, a label
@@ -41,6 +53,7 @@ class Source:
     class_names: tuple[str, ...] = ()
     split: str = "train"
     extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    rank: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "images", _read_only(self._checked_images()))
@@ -55,12 +68,21 @@ class Source:
 
     def _checked_images(self) -> np.ndarray:
         images = np.asarray(self.images)
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4:
+        if self.rank is None:
+            object.__setattr__(self, "rank", 3 if images.ndim == 5 else 2)
+        if self.rank not in _KINDS:
             raise ValueError(
-                f"images of {self.name!r} have shape {list(images.shape)}, expected "
-                "[N, height, width, channels] or, for gray ones, [N, height, width]"
+                f"rank of {self.name!r} is {self.rank!r}, expected the number of "
+                "spatial axes: 1 for sequences, 2 for images, 3 for volumes"
+            )
+        if images.ndim == self.rank + 1:
+            images = images[..., None]
+        if images.ndim != self.rank + 2:
+            kind, axes = _KINDS[self.rank]
+            gray = " or, for gray ones, [N, height, width]" if self.rank == 2 else ""
+            raise ValueError(
+                f"{kind} of {self.name!r} have shape {list(images.shape)}, expected "
+                f"{axes}{gray}"
             )
         if images.dtype not in (np.uint8, np.float32):
             raise ValueError(
@@ -103,14 +125,20 @@ class Source:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
         return (
-            f"Source({self.name!r}, split={self.split!r}, {len(self)} images {shape} "
+            f"Source({self.name!r}, split={self.split!r}, {len(self)} {self.kind} "
+            f"{shape} "
             f"{self.images.dtype}, {self.num_classes} classes)"
         )
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`."""
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)`, or what one sequence or volume has."""
         return self.images.shape[1:]
+
+    @property
+    def kind(self) -> str:
+        """`"sequences"`, `"images"` or `"volumes"`."""
+        return _KINDS[self.rank][0]
 
     @property
     def num_classes(self) -> int:
@@ -136,7 +164,7 @@ class Source:
 
     def _check_finite(self) -> None:
         for start, images in _chunks(self.images):
-            finite = np.isfinite(images).all(axis=(1, 2, 3))
+            finite = np.isfinite(images).all(axis=tuple(range(1, images.ndim)))
             if not finite.all():
                 raise ValueError(
                     f"image {start + int((~finite).argmax())} of split {self.split!r} "

@@ -8,12 +8,16 @@ from jaxcnn.run import Run
 _COUNT = 40
 
 
-def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str:
+def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str | None:
     """Draws what the model makes of the first examples and returns the file's name.
 
     A classifier leaves `predictions.png`, an autoencoder `reconstructions.png`.
+    Sequences, volumes and images that are neither gray nor RGB are not drawn.
     """
     from jaxcnn import plotting
+
+    if source.rank != 2 or source.image_shape[-1] not in (1, 3):
+        return None
 
     folder = epath.Path(folder)
     if run.config.task == "classification":

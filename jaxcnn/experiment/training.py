@@ -174,7 +174,8 @@ def _announce(
     config, run = experiment.config, experiment.run_config
     where = f"from step {step} of {experiment.num_steps}" if step else "from the start"
     print(
-        f"{run.model} on {config.data.name}: {len(experiment.train.source):,} images, "
+        f"{run.model} on {config.data.name}: {len(experiment.train.source):,} "
+        f"{experiment.train.source.kind}, "
         f"{experiment.num_steps:,} steps of {config.data.batch_size} on "
         f"{experiment.step.devices} {jax.default_backend()} device(s), "
         f"{where}, in {folder}",

@@ -1,35 +1,69 @@
 """Linen layers that the model families share."""
 
-from jaxcnn.layers.activation import ACTIVATIONS, make_activation
-from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
-from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
-from jaxcnn.layers.drop import DropPath
-from jaxcnn.layers.inception import InceptionA
-from jaxcnn.layers.initializers import (
-    INITIALIZERS,
-    he_normal_fan_out,
-    make_initializer,
+from jaxcnn.layers.activation import (
+    ACTIVATION_MODULES,
+    ACTIVATIONS,
+    NoisyReLU,
+    PReLU,
+    RReLU,
+    apply_activation,
+    check_activation,
+    make_activation,
 )
-from jaxcnn.layers.norm import NORMS, batch_norm, make_norm
+from jaxcnn.layers.checks import (
+    check_choice,
+    check_images,
+    check_number,
+    check_numbers,
+    check_rows,
+)
+from jaxcnn.layers.conv import Conv, ConvNorm, conv_padding
+from jaxcnn.layers.conv_act import ConvAct
+from jaxcnn.layers.conv_transpose import ConvTranspose
+from jaxcnn.layers.depthwise import DepthwiseConv, SeparableConv
+from jaxcnn.layers.drop import DropBlock, Dropout, DropPath, SpatialDropout
+from jaxcnn.layers.inception import InceptionA
+from jaxcnn.layers.initializers import INITIALIZERS, he_normal_fan_out, make_initializer
+from jaxcnn.layers.inverted_residual import InvertedResidual, make_divisible
+from jaxcnn.layers.locally_connected import LocallyConnected
+from jaxcnn.layers.norm import NORMS, LocalResponseNorm, batch_norm, make_norm
 from jaxcnn.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "ACTIVATIONS",
+    "ACTIVATION_MODULES",
     "INITIALIZERS",
     "NORMS",
     "Conv",
+    "ConvAct",
     "ConvNorm",
+    "ConvTranspose",
+    "DepthwiseConv",
+    "DropBlock",
     "DropPath",
+    "Dropout",
     "InceptionA",
+    "InvertedResidual",
+    "LocalResponseNorm",
+    "LocallyConnected",
+    "NoisyReLU",
+    "PReLU",
+    "RReLU",
+    "SeparableConv",
+    "SpatialDropout",
     "SqueezeExcite",
+    "apply_activation",
     "batch_norm",
+    "check_activation",
     "check_choice",
     "check_images",
     "check_number",
     "check_numbers",
+    "check_rows",
     "conv_padding",
     "he_normal_fan_out",
     "make_activation",
+    "make_divisible",
     "make_initializer",
     "make_norm",
 ]

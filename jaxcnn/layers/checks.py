@@ -6,26 +6,36 @@ from typing import Any
 from jaxcnn.tree import nearest
 from jaxcnn.typing import Array
 
+#: What an input with one, two or three spatial axes is called, and its axes.
+KINDS = {
+    1: ("sequences", "[batch, length, channels]"),
+    2: ("images", "[batch, height, width, channels]"),
+    3: ("volumes", "[batch, depth, height, width, channels]"),
+}
 
-def check_images(images: Array, model: str, min_size: int = 1) -> None:
+
+def check_images(images: Array, model: str, min_size: int = 1, rank: int = 2) -> None:
     """Raises unless `images` is `[batch, height, width, channels]` and large enough.
 
     Args:
         images: The input of a model.
         model: The model's name, for the message.
         min_size: The shortest side that the model's strides and pools can take.
+        rank: The spatial axes that the model takes: 1 for sequences, `[batch, length,
+            channels]`; 3 for volumes, `[batch, depth, height, width, channels]`.
 
     Raises:
         ValueError: naming the shape that came and what is needed.
     """
-    if images.ndim != 4:
+    kind, axes = KINDS[rank]
+    if images.ndim != rank + 2:
         raise ValueError(
-            f"{model} needs images of shape [batch, height, width, channels], "
-            f"got shape {tuple(images.shape)}."
+            f"{model} needs {kind} of shape {axes}, got shape {tuple(images.shape)}."
         )
-    if min(images.shape[1:3]) < min_size:
+    if min(images.shape[1:-1]) < min_size:
+        least = "x".join([str(min_size)] * rank)
         raise ValueError(
-            f"{model} needs images of at least {min_size}x{min_size}, "
+            f"{model} needs {kind} of at least {least}, "
             f"got shape {tuple(images.shape)}."
         )
 
@@ -78,3 +88,17 @@ def check_numbers(name: str, values: Any, minimum: int) -> None:
         raise ValueError(f"{name} must be a sequence of whole numbers, got {values!r}.")
     for value in values:
         check_number(name, value, minimum)
+
+
+def check_rows(name: str, rows: Any, columns: Sequence[str]) -> None:
+    """Raises unless `rows` holds rows of whole numbers from 1, one for each column.
+
+    Raises:
+        ValueError: naming the argument, the columns and the row.
+    """
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
+        raise ValueError(f"{name} must be a sequence of rows, got {rows!r}.")
+    for row in rows:
+        if not isinstance(row, Sequence) or len(row) != len(columns):
+            raise ValueError(f"{name} must hold ({', '.join(columns)}), got {row!r}.")
+        check_numbers(name, row, 1)

@@ -1,12 +1,13 @@
 """Convolution, convolution with batch normalisation, and what padding means here."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from flax import linen as nn
 
-from jaxcnn.layers.activation import Activation, make_activation
-from jaxcnn.layers.checks import check_choice, check_number
+from jaxcnn.layers.activation import Activation, apply_activation
+from jaxcnn.layers.checks import check_choice, check_number, check_numbers
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.layers.norm import batch_norm
 from jaxcnn.ops.convolution import PADDING_MODES, conv, pad
@@ -120,6 +121,7 @@ class Conv(nn.Module):
     def __post_init__(self) -> None:
         check_number("features", self.features, 1)
         check_number("groups", self.groups, 1)
+        check_windows(self, "kernel_size", "stride", "dilation")
         check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         super().__post_init__()
 
@@ -128,51 +130,96 @@ class Conv(nn.Module):
         """Returns `[batch, *spatial, features]` for `[batch, *spatial, channels]`.
 
         Raises:
-            ValueError: if the input has not one to three spatial axes, or the groups
-                do not divide the channels.
+            ValueError: if the input has not one to three spatial axes, the groups do
+                not divide the channels, or the kernel exceeds the padded input.
         """
-        rank, channels = x.ndim - 2, x.shape[-1]
-        self._check(x)
-        kernel_size = each_axis(self.kernel_size, rank)
-        shape = (*kernel_size, channels // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = (
-            self.param("bias", self.bias_init, (self.features,))
-            if self.use_bias
-            else None
-        )
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        padding = conv_padding(
-            self.padding,
-            kernel_size,
-            self.dilation,
-            stride=self.stride,
-            image=x.shape[1:-1],
-        )
-        if self.padding_mode != "zeros":
-            x = pad(x, padding, self.padding_mode)
-            padding = [(0, 0)] * rank
-        y = conv(
-            x,
-            kernel,
-            stride=each_axis(self.stride, rank),
-            padding=padding,
-            dilation=each_axis(self.dilation, rank),
-            groups=self.groups,
-        )
-        return y if bias is None else y + bias.reshape((1,) * (rank + 1) + (-1,))
+        return convolve(self, x, self.features, self.groups)
 
-    def _check(self, x: Array) -> None:
-        if not 3 <= x.ndim <= 5:
-            raise ValueError(
-                "Conv needs [batch, *spatial, channels] with one to three spatial "
-                f"axes, got shape {tuple(x.shape)}."
-            )
-        if x.shape[-1] % self.groups or self.features % self.groups:
-            raise ValueError(
-                f"groups={self.groups} must divide both the {x.shape[-1]} channels of "
-                f"the input and features={self.features}."
-            )
+
+def convolve(layer: Any, x: Array, features: int, groups: int) -> Array:
+    """Returns the convolution of `x` with the `kernel` and `bias` that `layer` owns.
+
+    Args:
+        layer: A module with the attributes of `Conv`, other than the two given here.
+        x: `[batch, *spatial, channels]`.
+        features: Channels out.
+        groups: Groups of channels that do not see each other.
+
+    Raises:
+        ValueError: as `Conv`.
+    """
+    check_spatial(type(layer).__name__, x)
+    rank, channels = x.ndim - 2, x.shape[-1]
+    if channels % groups or features % groups:
+        raise ValueError(
+            f"groups={groups} must divide both the {channels} channels of "
+            f"the input and features={features}."
+        )
+    kernel_size = each_axis(layer.kernel_size, rank)
+    shape = (*kernel_size, channels // groups, features)
+    kernel = layer.param("kernel", layer.kernel_init, shape)
+    bias = layer.param("bias", layer.bias_init, (features,)) if layer.use_bias else None
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    stride, dilation = (each_axis(n, rank) for n in (layer.stride, layer.dilation))
+    padding = conv_padding(
+        layer.padding, kernel_size, dilation, stride=stride, image=x.shape[1:-1]
+    )
+    check_fit(type(layer).__name__, x, kernel_size, dilation, padding)
+    if layer.padding_mode != "zeros":
+        x = pad(x, padding, layer.padding_mode)
+        padding = [(0, 0)] * rank
+    y = conv(
+        x, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return y if bias is None else y + bias.reshape((1,) * (rank + 1) + (-1,))
+
+
+def check_spatial(who: str, x: Array) -> None:
+    """Raises unless `x` has one to three spatial axes.
+
+    Raises:
+        ValueError: naming the layer and the shape that came.
+    """
+    if not 3 <= x.ndim <= 5:
+        raise ValueError(
+            f"{who} needs [batch, *spatial, channels] with one to three spatial "
+            f"axes, got shape {tuple(x.shape)}."
+        )
+
+
+def check_windows(layer: Any, *names: str) -> None:
+    """Raises unless a layer's kernel size, stride and so on are positive numbers.
+
+    Raises:
+        ValueError: naming the argument and its value.
+    """
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            check_numbers(name, value, 1)
+        else:
+            check_number(name, value, 1)
+
+
+def check_fit(
+    who: str,
+    x: Array,
+    kernel_size: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> None:
+    """Raises unless the kernel fits the padded input.
+
+    Raises:
+        ValueError: naming the layer, the span of the kernel and the shape.
+    """
+    spans = [d * (n - 1) + 1 for d, n in zip(dilation, kernel_size, strict=True)]
+    sizes = [n + sum(pair) for n, pair in zip(x.shape[1:-1], padding, strict=True)]
+    if any(span > size for span, size in zip(spans, sizes, strict=True)):
+        raise ValueError(
+            f"{who}: a kernel that spans {tuple(spans)} does not fit "
+            f"an input of shape {tuple(x.shape)} with padding {padding}."
+        )
 
 
 class ConvNorm(nn.Module):
@@ -185,8 +232,8 @@ class ConvNorm(nn.Module):
         padding: As in `conv_padding`; symmetric by default.
         groups: Groups of channels that do not see each other.
         dilation: Distance between the kernel's taps.
-        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function; none by
-            default.
+        activation: What `jaxcnn.layers.apply_activation` takes, such as `"relu"`; a
+            module is named `act`. None by default.
         use_bias: Whether the convolution has a bias, which BatchNorm's makes useless.
         epsilon: Added to the variance.
         momentum: Weight of the old running statistics (PyTorch's is 1 minus this).
@@ -235,4 +282,6 @@ class ConvNorm(nn.Module):
             axis_name=self.axis_name,
             name="norm",
         )(x)
-        return x if self.activation is None else make_activation(self.activation)(x)
+        if self.activation is None:
+            return x
+        return apply_activation(self.activation, x, train=train, name="act")

@@ -13,6 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend import core
 
 from jaxcnn.arithmetic import conv_macs, dense_macs
+from jaxcnn.layers.locally_connected import LocallyConnected
 from jaxcnn.models.receptive_field import ReceptiveFields, receptive_fields
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import PyTree
@@ -74,6 +75,8 @@ class Call:
         if self.kind != "convolution":
             return 0
         *_, inputs, features = self.kernel_shape
+        if isinstance(module, LocallyConnected):  # uses every weight once
+            return math.prod(self.kernel_shape) * self.input_shape[0]
         if isinstance(module, nn.ConvLocal):  # its kernel has the taps in one axis
             return inputs * features * math.prod(self.output_shape[:-1])
         transposed = "Transpose" in type(module).__name__

@@ -1,14 +1,28 @@
-"""The courses' CNN: convolutions and pooling repeated, then dense layers."""
+"""The courses' CNN: convolutions and pooling repeated, then dense layers.
 
+For images, and under names of their own for sequences and volumes.
+"""
+
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.activation import Activation, make_activation
-from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
-from jaxcnn.layers.conv import Padding, conv_padding
+from jaxcnn.layers.activation import (
+    Activation,
+    apply_activation,
+    check_activation,
+)
+from jaxcnn.layers.checks import (
+    KINDS,
+    check_choice,
+    check_images,
+    check_number,
+    check_numbers,
+)
+from jaxcnn.layers.conv import Conv, Padding, conv_padding
 from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.layers.norm import NORMS, make_norm
 from jaxcnn.ops import avg_pool, max_pool
@@ -27,18 +41,19 @@ class Cnn(nn.Module):
 
     Each stage halves the image. Its convolutions are named `stage1_conv1`,
     `stage1_conv2`, ..., its norms `stage1_norm1`, ...; the dense layers `hidden1`, ...
-    and `head`.
+    and `head`; activations that are modules, such as PReLU, `stage1_act1`, ... and
+    `hidden1_act`, ...
 
     Attributes:
         features: Channels of each stage.
         convs_per_stage: Convolutions in each stage: one number, or one a stage.
         kernel_size: Side of every kernel: one number, or one a stage.
-        norm: `None`, `"batch"`, `"layer"`, `"group"` or `"instance"`, after every
-            convolution, which then has no bias.
+        norm: `None` or one of `jaxcnn.layers.NORMS`, after every convolution, which
+            then has no bias (but with `"local_response"`, which adds none of its own).
         norm_position: `"before"` or `"after"` the activation.
-        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function.
-        pool: How a stage halves the image: `"max"` or `"average"` over 2x2, or
-            `"stride"`, stride 2 in its last convolution.
+        activation: What `jaxcnn.layers.apply_activation` takes, such as `"relu"`.
+        pool: How a stage halves the image: `"max"` or `"average"` over 2x2 (2 along
+            every axis), or `"stride"`, stride 2 in its last convolution.
         dropout: Share of values dropped before each dense layer, in training.
         hidden: Units of each dense layer before the head.
         padding: `"same"`, `"valid"`, or a number for every side.
@@ -46,6 +61,8 @@ class Cnn(nn.Module):
         num_classes: Logits out; 0 returns the features that the head would get.
         dtype: Computation type; parameters and logits stay float32.
         axis_name: Mapped axis that shares batch statistics (`pmap`, `shard_map`).
+        rank: Spatial axes: 2 for images; 1 for sequences, `[batch, length, channels]`;
+            3 for volumes, `[batch, depth, height, width, channels]`.
     """
 
     features: Sequence[int] = (32, 64)
@@ -62,6 +79,7 @@ class Cnn(nn.Module):
     num_classes: int = 10
     dtype: Dtype | None = None
     axis_name: str | None = None
+    rank: int = 2
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, (None, *NORMS))
@@ -69,11 +87,12 @@ class Cnn(nn.Module):
         check_choice("pool", self.pool, _POOLS)
         check_number("dropout", self.dropout, 0, below=1, whole=False)
         check_number("num_classes", self.num_classes, 0)
+        check_choice("rank", self.rank, KINDS)
         for name in ("features", "hidden"):
             check_numbers(name, getattr(self, name), 1)
         for name in ("convs_per_stage", "kernel_size"):
             check_numbers(name, self._each_stage(name), 1)
-        make_activation(self.activation)
+        check_activation(self.activation)
         make_initializer(self.kernel_init)
         conv_padding(self.padding, (1,))
         super().__post_init__()
@@ -81,7 +100,7 @@ class Cnn(nn.Module):
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
         """Returns logits `[batch, num_classes]`, float32."""
-        check_images(images, "Cnn", self._min_size())
+        check_images(images, "Cnn", self._min_size(), self.rank)
         x = images
         for stage in range(len(self.features)):
             x = self._stage(x, stage, train)
@@ -92,7 +111,9 @@ class Cnn(nn.Module):
             dense = nn.Dense(
                 units, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{number}"
             )
-            x = make_activation(self.activation)(dense(x))
+            x = apply_activation(
+                self.activation, dense(x), train=train, name=f"hidden{number}_act"
+            )
         x = nn.Dropout(self.dropout, deterministic=not train)(x).astype(jnp.float32)
         if not self.num_classes:
             return x
@@ -111,18 +132,22 @@ class Cnn(nn.Module):
     ) -> Array:
         """Returns convolution, norm and activation in the order that was chosen."""
         features = self.features[stage]
-        kernel_size = (self._each_stage("kernel_size")[stage],) * 2
-        x = nn.Conv(
+        x = Conv(
             features,
-            kernel_size,
-            strides=(stride, stride),
-            padding=conv_padding(self.padding, kernel_size),
-            use_bias=self.norm is None,
+            self._each_stage("kernel_size")[stage],
+            stride,
+            self.padding,
+            use_bias=self.norm in (None, "local_response"),
             kernel_init=make_initializer(self.kernel_init),
             dtype=self.dtype,
             name=f"stage{stage + 1}_conv{number}",
         )(x)
-        activation = make_activation(self.activation)
+        activation = functools.partial(
+            apply_activation,
+            self.activation,
+            train=train,
+            name=f"stage{stage + 1}_act{number}",
+        )
         if self.norm is None:
             return activation(x)
         norm = make_norm(
@@ -182,3 +207,38 @@ def cnn(**kwargs: Any) -> Cnn:
         http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
     """
     return Cnn(**kwargs)
+
+
+@register_model
+def cnn1d(**kwargs: Any) -> Cnn:
+    """A classifier of sequences, `[batch, length, channels]`; see `Cnn`.
+
+    As it stands: convolutions over 5 positions with 32, 64 and 128 channels, each with
+    BatchNorm, ReLU and a max pool over 2, then one dense layer. 73,098 parameters and
+    2.11 MMACs for 128 positions of 6 channels, such as the windows of an accelerometer
+    and a gyroscope. The dense layer fixes the length.
+
+    References:
+        The pattern is time-delay networks': Waibel et al., "Phoneme Recognition Using
+        Time-Delay Neural Networks", IEEE Trans. ASSP 37(3), 1989,
+        https://doi.org/10.1109/29.21701.
+    """
+    defaults = {"features": (32, 64, 128), "kernel_size": 5, "norm": "batch"}
+    return Cnn(**{**defaults, **kwargs}, rank=1)
+
+
+@register_model
+def cnn3d(**kwargs: Any) -> Cnn:
+    """A classifier of volumes, `[batch, depth, height, width, channels]`; see `Cnn`.
+
+    As it stands: 3x3x3 convolutions with 16, 32 and 64 channels, each with BatchNorm,
+    ReLU and a 2x2x2 max pool, then one dense layer. 74,906 parameters and 12.39 MMACs
+    at 16x16x16x1. The dense layer fixes the size.
+
+    References:
+        The pattern is that of Ji et al., "3D Convolutional Neural Networks for Human
+        Action Recognition", IEEE TPAMI 35(1), 2013,
+        https://doi.org/10.1109/TPAMI.2012.59.
+    """
+    defaults = {"features": (16, 32, 64), "norm": "batch"}
+    return Cnn(**{**defaults, **kwargs}, rank=3)

@@ -1,6 +1,7 @@
 """Endpoints of a family, and the output of any submodule by its path."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,21 @@ def endpoints_of(module: type[nn.Module]) -> Callable[[_Endpoints], _Endpoints]:
         return function
 
     return register
+
+
+def last_of_each_size(layers: Sequence[tuple[str, int]]) -> list[str]:
+    """Returns the paths in front of each stride but the first, and the last path.
+
+    Args:
+        layers: Path and stride of one submodule after the other.
+
+    Example:
+        >>> last_of_each_size([("stem", 2), ("block1", 1), ("block2", 2)])
+        ['block1', 'block2']
+    """
+    followed = itertools.pairwise(layers)
+    paths = [path for (path, _), (_, stride) in followed if stride > 1]
+    return [*paths, layers[-1][0]]
 
 
 def feature_info(

@@ -26,7 +26,8 @@ class KeyMap:
         layout: `"torch"`: kernels `[out, in, *spatial]`, leaves `weight`, `bias`,
             `running_mean`, `running_var`. `"keras"`: kernels as ours, leaves `kernel`,
             `bias`, `gamma`, `beta`, `moving_mean`, `moving_variance`, a depthwise
-            kernel `[*spatial, channels, multiplier]`.
+            kernel `[*spatial, channels, multiplier]`. `"caffe"`: kernels as ours,
+            leaves `w` and `b`.
         flattens: Our path of each dense layer behind a flattened map to that map's
             `(channels, *spatial)`: PyTorch flattens channels first.
         ignored: What the reference holds beside the weights of the model, such as

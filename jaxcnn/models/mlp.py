@@ -6,7 +6,11 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.activation import Activation, make_activation
+from jaxcnn.layers.activation import (
+    Activation,
+    apply_activation,
+    check_activation,
+)
 from jaxcnn.layers.checks import check_images, check_number, check_numbers
 from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.registry import register_model
@@ -19,7 +23,8 @@ class Mlp(nn.Module):
     Attributes:
         hidden: Units of each hidden layer; none makes a linear classifier.
         dropout: Share of each hidden layer's units dropped in training.
-        activation: A name of `jaxcnn.layers.ACTIVATIONS`, or a function.
+        activation: What `jaxcnn.layers.apply_activation` takes, such as `"relu"`; a
+            module, such as PReLU, is named `hidden1_act`, ...
         kernel_init: A name of `jaxcnn.layers.INITIALIZERS`, or an initialiser.
         num_classes: Logits out; 0 returns the features that the head would get.
         dtype: Computation type; parameters and logits stay float32.
@@ -36,7 +41,7 @@ class Mlp(nn.Module):
         check_numbers("hidden", self.hidden, 1)
         check_number("dropout", self.dropout, 0, below=1, whole=False)
         check_number("num_classes", self.num_classes, 0)
-        make_activation(self.activation)
+        check_activation(self.activation)
         make_initializer(self.kernel_init)
         super().__post_init__()
 
@@ -50,7 +55,9 @@ class Mlp(nn.Module):
             dense = nn.Dense(
                 units, kernel_init=kernel_init, dtype=self.dtype, name=f"hidden{number}"
             )
-            x = make_activation(self.activation)(dense(x))
+            x = apply_activation(
+                self.activation, dense(x), train=train, name=f"hidden{number}_act"
+            )
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = x.astype(jnp.float32)
         if not self.num_classes:

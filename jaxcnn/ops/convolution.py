@@ -76,12 +76,12 @@ def pad(x: Array, padding: Sequence[tuple[int, int]], mode: str = "zeros") -> Ar
             f"padding_mode={mode!r} is unknown. Allowed: "
             f"{', '.join(map(repr, PADDING_MODES))}."
         )
-    most = max(max(pair) for pair in padding)
-    room = min(x.shape[1:-1]) - (mode == "reflect")
-    if mode in ("reflect", "circular") and most > room:
-        raise ValueError(
-            f"padding_mode={mode!r} can add at most {room} pixels to an input of "
-            f"shape {tuple(x.shape)}, not {most}."
-        )
+    for size, pair in zip(x.shape[1:-1], padding, strict=True):
+        room = size - (mode == "reflect")
+        if mode in ("reflect", "circular") and max(pair) > room:
+            raise ValueError(
+                f"padding_mode={mode!r} can add at most {room} pixels to an axis of "
+                f"{size}, not {max(pair)}: the input has shape {tuple(x.shape)}."
+            )
     widths = [(0, 0), *map(tuple, padding), (0, 0)]
     return jnp.pad(x, widths, mode=PADDING_MODES[mode])

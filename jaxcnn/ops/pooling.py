@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxcnn.typing import Array
@@ -42,8 +43,8 @@ def max_pool(
         padding: `"VALID"`, `"SAME"`, a number for every side, or a (low, high) pair
             for each spatial axis. Padding never wins.
         ceil_mode: Whether the last window may reach beyond the (padded) image, as long
-            as it begins inside; sizes are then rounded up, as by PyTorch's and
-            Caffe's pools of this name.
+            as it begins in the image or in the padding before it; sizes are then
+            rounded up, as by PyTorch's and Caffe's pools of this name.
 
     Raises:
         ValueError: if an argument does not fit the spatial axes, or no window fits.
@@ -53,9 +54,9 @@ def max_pool(
         >>> max_pool(x[None, :, :, None], 2)[0, :, :, 0].tolist()
         [[9, 6], [9, 8]]
     """
-    window, stride, padding = _arguments("max_pool", x, window, stride, padding)
-    if ceil_mode:
-        padding = _round_up(x, window, stride, padding)
+    window, stride, padding = _arguments(
+        "max_pool", x, window, stride, padding, ceil_mode
+    )
     unpadded = padding != "SAME" and not any(map(any, padding))
     if window == stride and unpadded and math.prod(window) <= _MOST_UNROLLED:
         return _max_pool_blocks(x, window)
@@ -69,6 +70,7 @@ def avg_pool(
     padding: Padding = "VALID",
     *,
     count_include_pad: bool = True,
+    ceil_mode: bool = False,
 ) -> Array:
     """Returns the mean of each window.
 
@@ -78,17 +80,100 @@ def avg_pool(
         stride: Step between windows; the window's size by default.
         padding: As in `max_pool`.
         count_include_pad: Whether padded zeros count as values (PyTorch's default).
+        ceil_mode: As in `max_pool`. What a window then reaches beyond the padded image
+            never counts, as in PyTorch.
 
     Raises:
         ValueError: if an argument does not fit the spatial axes, or no window fits.
+
+    Example:
+        >>> x = jnp.array([[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3.0]])
+        >>> print(avg_pool(x[None, :, :, None], 3, 1)[0, :, :, 0].round(1))
+        [[1.7 1.7 1.7]]
+        >>> row = jnp.arange(1.0, 6.0)[None, :, None]
+        >>> avg_pool(row, 2, ceil_mode=True)[0, :, 0].tolist()
+        [1.5, 3.5, 5.0]
     """
-    window, stride, padding = _arguments("avg_pool", x, window, stride, padding)
-    return nn.avg_pool(x, window, stride, padding, count_include_pad)
+    given = padding
+    window, stride, padding = _arguments(
+        "avg_pool", x, window, stride, padding, ceil_mode
+    )
+    if padding == "SAME" or not ceil_mode:
+        return nn.avg_pool(x, window, stride, padding, count_include_pad)
+    inside = (
+        _pairs("avg_pool", x, given) if count_include_pad else [(0, 0)] * len(window)
+    )
+    counts = [
+        _counts(n, *rest)
+        for n, *rest in zip(x.shape[1:-1], window, stride, padding, inside, strict=True)
+    ]
+    counts = functools.reduce(np.multiply.outer, counts)[None, ..., None]
+    return _sum(x, window, stride, padding) / counts.astype(x.dtype)
+
+
+def sum_pool(
+    x: Array,
+    window: Size,
+    stride: Size | None = None,
+    padding: Padding = "VALID",
+    *,
+    ceil_mode: bool = False,
+) -> Array:
+    """Returns the sum of each window.
+
+    Args:
+        x: `[batch, *spatial, channels]`, of any number of spatial axes.
+        window: Size of the window, one number or one for each spatial axis.
+        stride: Step between windows; the window's size by default.
+        padding: As in `max_pool`; padded zeros add nothing.
+        ceil_mode: As in `max_pool`.
+
+    Raises:
+        ValueError: if an argument does not fit the spatial axes, or no window fits.
+
+    Example:
+        >>> x = jnp.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+        >>> sum_pool(x[None, :, :, None], 2, 1)[0, :, :, 0].tolist()
+        [[12.0, 16.0]]
+    """
+    arguments = _arguments("sum_pool", x, window, stride, padding, ceil_mode)
+    return _sum(x, *arguments)
 
 
 def global_average_pool(x: Array) -> Array:
     """Returns the mean over all positions, `[batch, channels]`."""
     return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+def global_max_pool(x: Array) -> Array:
+    """Returns the largest value of all positions, `[batch, channels]`.
+
+    Equal largest values share the gradient.
+
+    Example:
+        >>> global_max_pool(jnp.array([[[1, 8], [5, 2], [3, 4]]])).tolist()
+        [[5, 8]]
+    """
+    return jnp.max(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+def _sum(x, window, stride, padding):
+    # A NumPy zero is a constant under jit too: only so the sum has a gradient.
+    return nn.pooling.pool(
+        x, np.zeros((), x.dtype), jax.lax.add, window, stride, padding
+    )
+
+
+def _counts(size, window, stride, padding, counted):
+    """Returns how many values count in each window along one axis.
+
+    They lie from `counted[0]` before the axis to `counted[1]` behind it, which has
+    `padding` on both sides.
+    """
+    low, high = padding
+    starts = np.arange(0, size + low + high - window + 1, stride) - low
+    ends = np.minimum(starts + window, size + counted[1])
+    return ends - np.maximum(starts, -counted[0])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -128,28 +213,33 @@ def _strided_slices(x: Array, window: tuple[int, ...]) -> list[Array]:
     ]
 
 
-def _arguments(who, x, window, stride, padding):
+def _arguments(who, x, window, stride, padding, ceil_mode):
     """Returns window, stride and padding for each spatial axis, checked."""
     rank = x.ndim - 2
     window = _each(who, "window", window, rank)
     stride = window if stride is None else _each(who, "stride", stride, rank)
     padding = _pairs(who, x, padding)
-    if padding != "SAME":
-        sizes = [
-            n + low + high
-            for n, (low, high) in zip(x.shape[1:-1], padding, strict=True)
-        ]
-        if any(size < w for size, w in zip(sizes, window, strict=True)):
-            raise ValueError(
-                f"{who}: a window of {window} does not fit an input of shape {x.shape}."
-            )
+    if padding == "SAME":
+        return window, stride, padding
+    if any(max(pair) >= w for pair, w in zip(padding, window, strict=True)):
+        raise ValueError(
+            f"{who}: padding must be smaller than the window {window}, or windows hold "
+            f"nothing but padding, got {padding}."
+        )
+    if ceil_mode:
+        padding = _round_up(x, window, stride, padding)
+    sizes = [
+        n + low + high for n, (low, high) in zip(x.shape[1:-1], padding, strict=True)
+    ]
+    if any(size < w for size, w in zip(sizes, window, strict=True)):
+        raise ValueError(
+            f"{who}: a window of {window} does not fit an input of shape {x.shape}."
+        )
     return window, stride, padding
 
 
 def _round_up(x, window, stride, padding):
     """Returns the padding with room at the end for one more, incomplete window."""
-    if padding == "SAME":
-        return padding
     pairs = []
     for n, w, s, (low, high) in zip(
         x.shape[1:-1], window, stride, padding, strict=True
@@ -157,7 +247,8 @@ def _round_up(x, window, stride, padding):
         windows = -(-(n + low + high - w) // s) + 1
         if (windows - 1) * s >= n + low:  # it would begin in the padding
             windows -= 1
-        pairs.append((low, max(high, (windows - 1) * s + w - n - low)))
+        needed = (windows - 1) * s + w - n - low if windows > 0 else 0
+        pairs.append((low, max(high, needed)))
     return pairs
 
 

@@ -1,10 +1,66 @@
-"""The transposed convolution that doubles an image, as one matrix product."""
+"""Transposed convolutions: any, and one that doubles an image, as a matrix product."""
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
 from jaxcnn.typing import Array
+
+
+def conv_transpose(
+    x: Array,
+    kernel: Array,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    output_padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Array:
+    """Returns the transpose of a convolution: its gradient by its input.
+
+    Args:
+        x: `[batch, *spatial, channels]` with one to three spatial axes.
+        kernel: `[*spatial, features / groups, channels]`: that of the convolution from
+            the features to the channels.
+        stride: The convolution's: how far apart two inputs lie in the output.
+        padding: The convolution's (before, after) along each spatial axis, which is cut
+            off here.
+        output_padding: Positions added at the end of each spatial axis: it chooses
+            among the sizes that the convolution maps to the same one.
+        dilation: Distance between the kernel's taps along each spatial axis.
+        groups: Groups of channels that do not see each other.
+
+    Returns:
+        `[batch, *out, features]` with `out = (n - 1) * stride - before - after +
+        dilation * (kernel - 1) + 1 + output_padding`.
+    """
+    *window, features, channels = kernel.shape
+    rank = len(window)
+    # [*spatial, channels / groups, groups * features / groups], mirrored.
+    kernel = jnp.flip(kernel, range(rank))
+    kernel = kernel.reshape(*window, features, groups, channels // groups)
+    kernel = jnp.moveaxis(kernel, -1, rank)
+    kernel = jnp.swapaxes(kernel, -1, -2)
+    kernel = kernel.reshape(*window, channels // groups, groups * features)
+    spans = [d * (size - 1) for d, size in zip(dilation, window, strict=True)]
+    axes = "DHW"[-rank:]
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1,) * rank,
+        padding=[
+            (span - low, span - high + extra)
+            for span, (low, high), extra in zip(
+                spans, padding, output_padding, strict=True
+            )
+        ],
+        lhs_dilation=tuple(stride),
+        rhs_dilation=tuple(dilation),
+        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        feature_group_count=groups,
+    )
 
 
 def double_conv_transpose(x: Array, kernel: Array, size: Sequence[int]) -> Array:

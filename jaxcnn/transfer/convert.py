@@ -30,6 +30,7 @@ _LEAVES = {
         "mean": "/moving_mean",
         "var": "/moving_variance",
     },
+    "caffe": {"kernel": "/w", "bias": "/b"},
 }
 
 
@@ -77,7 +78,7 @@ def convert_weights(
             missing[name] = key
             continue
         used.add(key)
-        array = _arrange(np.asarray(arrays[key]), path, kind, key, key_map)
+        array = _arrange(np.asarray(arrays[key]), leaf.shape, path, kind, key_map)
         if array.shape == leaf.shape:
             flat[name] = array
         else:
@@ -124,18 +125,27 @@ def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> 
 
 
 def _arrange(
-    array: np.ndarray, path: str, kind: str, key: str, key_map: KeyMap
+    array: np.ndarray, shape: tuple[int, ...], path: str, kind: str, key_map: KeyMap
 ) -> np.ndarray:
-    """Returns an array of the reference with its axes in our order."""
-    if kind != "kernel":
+    """Returns an array of the reference with its axes in our order.
+
+    `shape` is that of our leaf: a 1x1 convolution of theirs may be a dense layer of
+    ours, or the other way round, and Keras's depthwise kernels have the channels on
+    the axis before the last.
+    """
+    if kind != "kernel" or array.ndim < 2:
         return array
-    if key_map.layout == "keras":
-        if key.endswith("depthwise_kernel"):
-            *spatial, channels, multiplier = array.shape
-            return array.reshape(*spatial, 1, channels * multiplier)
-        return array
-    if path in key_map.flattens and array.ndim == 2:
-        shape = key_map.flattens[path]
-        array = array.reshape(len(array), *shape)
-        array = np.moveaxis(array, 1, -1).reshape(len(array), math.prod(shape))
-    return np.moveaxis(array, (0, 1), (-1, -2))
+    if key_map.layout == "torch":
+        flattened = key_map.flattens.get(path, ())
+        if flattened and array.shape[1:] == (math.prod(flattened),):
+            array = array.reshape(len(array), *flattened)
+            array = np.moveaxis(array, 1, -1).reshape(len(array), math.prod(flattened))
+        array = np.moveaxis(array, (0, 1), (-1, -2))
+    *spatial, inputs, outputs = array.shape
+    if array.ndim != len(shape) and math.prod(spatial) == 1:
+        return array.reshape((1,) * (len(shape) - 2) + (inputs, outputs))
+    if array.ndim != len(shape) == 2:  # a convolution of theirs over a whole map
+        return array.reshape(-1, outputs)
+    if key_map.layout == "keras" and shape == (*spatial, 1, inputs * outputs):
+        return array.reshape(shape)
+    return array

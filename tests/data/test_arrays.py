@@ -89,6 +89,20 @@ def test_npz_without_labels(tmp_path, images):
     assert load_source(f"npz:{tmp_path}/x.npz").labels is None
 
 
+def test_npz_of_sequences_says_its_rank(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 30, 2))
+    arrays = {"images": 100 + values, "labels": np.arange(6) % 2}
+    path = tmp_path / "x.npz"
+    np.savez(path, **arrays, rank=1)
+    source = load_source(f"npz:{path}")
+    assert (source.kind, source.image_shape) == ("sequences", (30, 2))
+    np.savez(path, **arrays, rank=[1, 2])
+    with pytest.raises(
+        ValueError, match=r"rank of .* one whole number, got int64\[2\]"
+    ):
+        load_source(f"npz:{path}")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from jaxcnn.data import Source
+from jaxcnn.data import Source, noisy
+from jaxcnn.data.resize import resized
 
 
 def test_gray_images_get_a_channel_axis():
@@ -27,7 +28,13 @@ IMAGES = np.zeros((3, 2, 2, 1), np.uint8)
     ("arguments", "message"),
     [
         ({"images": np.zeros((3, 4))}, r"shape \[3, 4\], expected \[N, height"),
-        ({"images": np.zeros((3, 2, 2, 1, 1))}, r"shape \[3, 2, 2, 1, 1\], expected"),
+        ({"images": np.zeros((3, 2, 2, 1, 1, 1))}, r"shape .* 1, 1\], expected \[N, h"),
+        ({"images": IMAGES, "rank": 1}, r"sequences .*1\], expected \[N, length, chan"),
+        (
+            {"images": IMAGES[..., 0, 0], "rank": 3},
+            r"volumes .*expected \[N, depth, he",
+        ),
+        ({"rank": 4}, "rank of 'bad' is 4, expected the number of spatial axes: 1 for"),
         ({"images": np.zeros((3, 2, 2), np.int64)}, "are int64, expected uint8"),
         ({"images": IMAGES[:0]}, r"split 'train' of 'bad' is empty: .*\[0, 2, 2, 1\]"),
         ({"labels": [0, 1]}, "'bad' has 3 images but 2 labels"),
@@ -144,3 +151,40 @@ def test_batch_holds_labels_only_where_there_are_any(make_source):
     assert batch["label"].dtype == np.int32
     assert batch["target"].tolist() == [3, 3]
     assert set(make_source(labels=None).batch(np.array([0]))) == {"image"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "rank", "image_shape", "text"),
+    [
+        ((9, 7, 3), 1, (7, 3), "9 sequences 7x3 float32"),
+        ((9, 7), 1, (7, 1), "9 sequences 7x1 float32"),
+        ((9, 7, 3), None, (7, 3, 1), "9 images 7x3x1 float32"),
+        ((9, 4, 5, 6, 2), None, (4, 5, 6, 2), "9 volumes 4x5x6x2 float32"),
+        ((9, 4, 5, 6), 3, (4, 5, 6, 1), "9 volumes 4x5x6x1 float32"),
+    ],
+)
+def test_sequences_and_volumes(shape, rank, image_shape, text):
+    values = 50 * np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    source = Source("signals", values, rank=rank).validate()
+    assert source.image_shape == image_shape
+    assert text in repr(source)
+    mean, std = source.channel_stats()
+    channels = source.images.reshape(-1, image_shape[-1])
+    np.testing.assert_allclose(mean, channels.mean(0), atol=1e-4)
+    np.testing.assert_allclose(std, channels.std(0), rtol=1e-4)
+    part = source.subset([2, 0])
+    assert (part.rank, part.kind) == (source.rank, source.kind)
+    np.testing.assert_array_equal(part.images, source.images[[2, 0]])
+    values[3, 2] = np.nan
+    with pytest.raises(ValueError, match=r"image 3 of split .* holds NaN"):
+        source.validate()
+
+
+def test_what_is_for_images_alone_says_so():
+    source = Source("signals", np.ones((4, 9, 3), np.float32), rank=1)
+    with pytest.raises(ValueError, match="image_size is for images; 'signals' holds s"):
+        resized(source, (4, 4))
+    with pytest.raises(
+        ValueError, match=r"noisy takes images.*'signals' holds sequenc"
+    ):
+        noisy(source, 0.1)

@@ -19,12 +19,22 @@ from jaxcnn.models import (
     BasicBlock,
     Bottleneck,
     CifarResNet,
+    CifarResNetV2,
     Cnn,
+    DenseNet,
+    EfficientNet,
     InceptionSmall,
     LeNet,
     LeNet5,
     Mlp,
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    PreActBottleneck,
     ResNet,
+    ResNetV2,
+    ShuffleNetV1,
+    ShuffleNetV2,
 )
 from jaxcnn.tree import flatten_named
 
@@ -62,6 +72,99 @@ VARIANTS = {
         {"blocks_per_stage": 1, "width": 4, "shortcut": "B"},
         (8, 8, 3),
     ),
+    "cnn1d": (Cnn, {"rank": 1, "features": (4, 8), "norm": "batch"}, (16, 3)),
+    "cnn3d": (Cnn, {"rank": 3, "features": (4,), "norm": "batch"}, (4, 5, 4, 2)),
+    "resnext": (
+        ResNet,
+        {
+            "stage_sizes": (1,),
+            "block": Bottleneck,
+            "width": 8,
+            "groups": 2,
+            "width_per_group": 32,
+        },
+        (16, 16, 3),
+    ),
+    "resnet_v2": (
+        ResNetV2,
+        {"stage_sizes": (1, 1), "block": PreActBottleneck, "width": 4},
+        (16, 16, 3),
+    ),
+    "resnet_v2_cifar": (
+        CifarResNetV2,
+        {"blocks_per_stage": 1, "stem_width": 4, "width": 4},
+        (8, 8, 3),
+    ),
+    "densenet": (
+        DenseNet,
+        {"block_sizes": (2, 1), "growth_rate": 4, "stem_features": 8},
+        (16, 16, 3),
+    ),
+    "densenet_cifar": (
+        DenseNet,
+        {
+            "block_sizes": (1, 1),
+            "growth_rate": 4,
+            "stem_features": 6,
+            "stem": "cifar",
+            "bottleneck": 0,
+        },
+        (8, 8, 3),
+    ),
+    "efficientnet": (
+        EfficientNet,
+        {
+            "stages": ((1, 3, 8, 1, 1), (2, 5, 8, 1, 1)),
+            "stem_features": 8,
+            "last_features": 16,
+            "dropout": 0.0,
+            "drop_path": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "mobilenet_v1": (
+        MobileNetV1,
+        {"stages": ((8, 1, 1), (16, 1, 2)), "stem_features": 8},
+        (8, 8, 3),
+    ),
+    "mobilenet_v2": (
+        MobileNetV2,
+        {
+            "stages": ((1, 8, 1, 1), (2, 8, 1, 1)),
+            "stem_features": 8,
+            "last_features": 16,
+            "dropout": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "mobilenet_v3": (
+        MobileNetV3,
+        {
+            "stages": (
+                ((3, 8, 8, True, "relu", 1),),
+                ((5, 16, 8, True, "hard_swish", 1),),
+            ),
+            "hidden": 16,
+            "stem_features": 8,
+            "dropout": 0.0,
+        },
+        (8, 8, 3),
+    ),
+    "shufflenet_v1": (
+        ShuffleNetV1,
+        {"groups": 2, "width": 0.16, "stage_sizes": (2,)},
+        (16, 16, 3),
+    ),
+    "shufflenet_v2": (
+        ShuffleNetV2,
+        {
+            "features": (8,),
+            "stage_sizes": (2,),
+            "stem_features": 8,
+            "last_features": 16,
+        },
+        (16, 16, 3),
+    ),
 }
 
 #: Compiling takes all the time here, and a third of it without LLVM's optimisations.
@@ -70,9 +173,19 @@ quick_jit = functools.partial(
 )
 
 every_variant = pytest.mark.parametrize("name", VARIANTS)
+#: Differ from another variant in their parameters alone.
+NAMES_ALONE = {
+    "cnn1d",
+    "cnn_group",
+    "resnet_cifar_b",
+    "resnext",
+    "resnet_v2_cifar",
+    "densenet_cifar",
+}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name not in ("cnn_group", "resnet_cifar_b")]
+    "name",
+    [name for name in VARIANTS if name not in NAMES_ALONE],
 )
 
 

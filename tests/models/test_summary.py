@@ -8,7 +8,16 @@ import jax.numpy as jnp
 import pytest
 
 from jaxcnn.arithmetic import output_size
-from jaxcnn.layers import Conv, ConvNorm, DropPath, SqueezeExcite
+from jaxcnn.layers import (
+    Conv,
+    ConvNorm,
+    ConvTranspose,
+    DepthwiseConv,
+    DropPath,
+    LocallyConnected,
+    SeparableConv,
+    SqueezeExcite,
+)
 from jaxcnn.models import summary
 from jaxcnn.models.summary import summarize
 from jaxcnn.ops import avg_pool, channel_shuffle, max_pool
@@ -413,6 +422,44 @@ def test_bfloat16_passes_through_the_norms():
             return jax.lax.dot(x[0, 0], jnp.ones((2, 3), jnp.bfloat16))
 
     assert summarize(Half(), (1, 4, 4, 2)).params == 4
+
+
+# Multiply-adds by hand: positions x taps x channels in a group x channels out.
+@pytest.mark.parametrize(
+    ("module", "shape", "params", "macs", "field"),
+    [
+        (Conv(8, 3, groups=2), (6, 6, 4), 3 * 3 * 2 * 8 + 8, 36 * 9 * 2 * 8, 3),
+        (DepthwiseConv(3, 2, 2), (6, 6, 4), 9 * 8 + 8, 9 * 9 * 8, 3),
+        (
+            SeparableConv(8, 3, dilation=2),
+            (6, 6, 4),
+            9 * 4 + 4 * 8 + 8,
+            36 * (9 * 4 + 4 * 8),
+            5,
+        ),
+        (ConvTranspose(8, 4, 2, 1), (6, 6, 4), 16 * 4 * 8 + 8, 36 * 16 * 4 * 8, 2),
+        (
+            ConvTranspose(8, 3, 3, groups=2),
+            (5, 4),
+            3 * 4 * 8 // 2 + 8,
+            5 * 3 * 4 * 8 // 2,
+            1,
+        ),
+        (
+            LocallyConnected(8, 3),
+            (6, 5, 4),
+            4 * 3 * (9 * 4 * 8 + 8),
+            4 * 3 * 9 * 4 * 8,
+            3,
+        ),
+        (Conv(2, (1, 2, 3)), (4, 5, 6, 3), 6 * 3 * 2 + 2, 4 * 5 * 6 * 6 * 3 * 2, 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_every_convolution_is_counted(module, shape, params, macs, field):
+    table = summarize(module, (2, *shape))
+    assert (table.params, table.macs) == (params, macs)
+    assert table.receptive_field == field
 
 
 # The library's own layers: every padding mode, pools, shuffles, gates, whole blocks.

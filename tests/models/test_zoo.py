@@ -6,12 +6,14 @@ counts that `jaxcnn models` shows again.
 
 import json
 import os
+import re
 from importlib import resources
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from jaxcnn.layers.checks import KINDS
 from jaxcnn.models import counts
 from jaxcnn.registry import create_model
 from jaxcnn.tree import count_params
@@ -129,10 +131,12 @@ def test_no_classes_returns_what_the_head_would_get(name):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_wrong_rank_is_explained(name):
-    image = tuple(GOLDEN[name]["image"][1:])
-    message = rf"needs .*\[batch, .* got shape \(2, {', '.join(map(str, image))}\)"
-    with pytest.raises(ValueError, match=message):
-        shapes_of(create_model(name), image)
+    spatial = GOLDEN[name]["image"][:-1]
+    kind, axes = KINDS[len(spatial)]
+    shape = (2, *spatial)  # the channels are missing
+    message = f"needs {kind} of shape {axes}, got shape {shape}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        shapes_of(create_model(name), spatial)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@
 dictionary of gradients of the same names is converted alike.
 """
 
-import re
-
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
@@ -51,50 +49,3 @@ def layers(state, names, *, flattens=None, unflattens=None):
             weight, bias = (channels_last(each, shape, -1) for each in (weight, bias))
         flat |= {f"{ours}/kernel": weight, f"{ours}/bias": bias}
     return unflatten_dict(flat, sep="/")
-
-
-_BLOCK = {2: ("conv1", "conv2"), 3: ("reduce", "conv", "expand")}
-
-
-def resnet(state):
-    """Returns the variables of a residual network, torchvision's or the CIFAR one."""
-    state = {re.sub(r"^module\.", "", name): array for name, array in state.items()}
-    convs = {
-        n for n, array in state.items() if n.endswith("weight") and array.ndim == 4
-    }
-    depth = 3 if any("conv3" in name for name in convs) else 2
-    params, stats = {}, {}
-    for name in sorted(convs):
-        ours = _resnet_path(name, depth)
-        norm = _norm_of(name)
-        params[f"{ours}/conv/kernel"] = kernel(state[name])
-        params[f"{ours}/norm/scale"] = state[f"{norm}.weight"]
-        params[f"{ours}/norm/bias"] = state[f"{norm}.bias"]
-        if f"{norm}.running_mean" in state:
-            stats[f"{ours}/norm/mean"] = state[f"{norm}.running_mean"]
-            stats[f"{ours}/norm/var"] = state[f"{norm}.running_var"]
-    head = "fc" if "fc.weight" in state else "linear"
-    params["head/kernel"] = kernel(state[f"{head}.weight"])
-    params["head/bias"] = state[f"{head}.bias"]
-    return {
-        "params": unflatten_dict(params, sep="/"),
-        "batch_stats": unflatten_dict(stats, sep="/"),
-    }
-
-
-def _resnet_path(name, depth):
-    """`layer1.0.conv2.weight` is `stage1_block1/conv2`."""
-    parts = re.match(r"layer(\d)\.(\d+)\.(?:conv(\d)|downsample)", name)
-    if not parts:
-        return "stem"
-    stage, block, conv = parts.groups()
-    layer = _BLOCK[depth][int(conv) - 1] if conv else "shortcut"
-    return f"stage{stage}_block{int(block) + 1}/{layer}"
-
-
-def _norm_of(name):
-    """The norm behind `layer1.0.conv2.weight` is `layer1.0.bn2`."""
-    name = name.removesuffix(".weight")
-    return re.sub(
-        r"downsample\.0$", "downsample.1", re.sub(r"conv(\d)$", r"bn\1", name)
-    )

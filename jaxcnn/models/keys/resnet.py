@@ -1,4 +1,4 @@
-"""What torchvision calls the layers of the residual networks."""
+"""What torchvision, and timm alike, call the layers of the residual networks."""
 
 import re
 
@@ -42,3 +42,4 @@ def _shortcut(match: re.Match[str]) -> str:
 
 register_key_map(ResNet, KeyMap("torchvision", _torchvision))
 register_key_map(CifarResNet, KeyMap("akamaster", _cifar))
+register_key_map(CifarResNet, KeyMap("torchvision", _torchvision))
