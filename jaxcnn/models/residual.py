@@ -89,6 +89,7 @@ def add_shortcut(
         project: Returns the projection of x; called only where it is needed.
         train: Whether branches are dropped.
     """
+    check_choice("shortcut", block.shortcut, SHORTCUTS)
     if block.drop_path:
         y = DropPath(block.drop_path, name="drop_path")(y, train=train)
     if block.shortcut == "none":

@@ -104,12 +104,10 @@ def test_conv_is_its_definition(shape, options):
     np.testing.assert_allclose(got, expected + params.get("bias", 0), atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [5, 6, 7])
+@pytest.mark.parametrize("size", [5, 6])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_tensorflow_padding_is_what_xla_calls_same(size, stride, dilation):
-    if stride > 1 and dilation > 1:
-        pytest.skip("TensorFlow has no such convolution")
     x = noise(1, size, size + 1, 2)
     module = Conv(3, (3, 2), stride, "tensorflow", dilation=dilation, use_bias=False)
     params = with_noise(module, x)
