@@ -38,13 +38,20 @@ from jaxcnn.train import (
     parallelize,
     reconstruction,
 )
-from jaxcnn.transfer import deepen, reinitialize
+from jaxcnn.transfer import (
+    PretrainedConfig,
+    deepen,
+    load_model,
+    pretrained_config,
+    reinitialize,
+)
 from jaxcnn.tree import count_params
 from jaxcnn.version import __version__
 
 __all__ = [
     "Checkpoints",
     "PreprocessConfig",
+    "PretrainedConfig",
     "Run",
     "Summary",
     "Task",
@@ -64,6 +71,7 @@ __all__ = [
     "init_state",
     "layers",
     "list_models",
+    "load_model",
     "load_run",
     "losses",
     "make_eval_step",
@@ -77,6 +85,7 @@ __all__ = [
     "ops",
     "optim",
     "parallelize",
+    "pretrained_config",
     "reconstruction",
     "register_model",
     "reinitialize",

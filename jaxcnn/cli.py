@@ -1,4 +1,4 @@
-"""The command line: `jaxcnn train | evaluate | predict | models | summary`."""
+"""The command line: `jaxcnn train`, `evaluate`, `predict`, `models`, `convert`, ..."""
 
 import csv
 import dataclasses
@@ -23,6 +23,7 @@ _USAGE = """usage: jaxcnn COMMAND ...
   predict RUN IMAGE   name what is on pictures
   models              list the models
   summary MODEL       show a model layer by layer
+  convert SOURCE OUT  write weights of any origin as one safetensors file
 
 `jaxcnn COMMAND --help` tells more."""
 
@@ -156,7 +157,7 @@ def _predict(args: list[str]) -> int:
     if not flags.images:
         raise ValueError("predict needs at least one picture file.")
     run = load_run(flags.run, step=_step(flags.step))
-    if run.config.task != "classification":
+    if not run.config.classifies:
         raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
     images = [read_image(path, run.config.image_shape) for path in flags.images]
     probabilities = run.predict(np.stack(images))
@@ -327,6 +328,54 @@ def _cast(model: Any, dtype: str | None) -> Any:
     return model.clone(dtype=jnp.dtype(dtype))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Convert:
+    """Writes weights of any origin as safetensors, with the configuration inside."""
+
+    source: tyro.conf.Positional[str]
+    """A file, a run folder, a published set, or hf-hub:owner/name."""
+    out: tyro.conf.Positional[str]
+    """The file to write, OUT.safetensors."""
+    model: str
+    """The registered name of the model."""
+    classes: int | None = None
+    """Number of classes, if not that of the weights; 0 leaves the head out."""
+    channels: int | None = None
+    """Channels of the images, if not those of the weights."""
+    size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = ()
+    """Height and width of the images; by default the model's usual."""
+    args: str = "{}"
+    """The model's options, a JSON object."""
+    like: str | None = None
+    """A published set whose preprocessing and classes the weights share."""
+
+
+def _convert(args: list[str]) -> int:
+    from jaxcnn.experiment.flags import parse_flags
+    from jaxcnn.transfer.load import load
+    from jaxcnn.transfer.save import save_loaded
+
+    flags = parse_flags(_Convert, args, prog="jaxcnn convert")
+    try:
+        options = json.loads(flags.args)
+    except ValueError as error:
+        raise ValueError(f"--args is no JSON: {error}.") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"--args must be a JSON object, got {flags.args}.")
+    size = flags.size * 2 if len(flags.size) == 1 else flags.size
+    loaded = load(
+        flags.model,
+        flags.source,
+        num_classes=flags.classes,
+        in_channels=flags.channels,
+        image_size=size or None,
+        **options,
+    )
+    save_loaded(flags.out, loaded, like=flags.like)
+    print(f"{flags.out}: {flags.model}, {len(loaded.leaves):,} arrays")
+    return 0
+
+
 def _step(text: str | None) -> str | int | None:
     if text is None or text in ("best", "latest"):
         return text
@@ -341,4 +390,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": _predict,
     "models": _models,
     "summary": _summary,
+    "convert": _convert,
 }

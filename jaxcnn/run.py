@@ -31,7 +31,7 @@ class RunConfig:
     Attributes:
         model: The registered name.
         model_args: The constructor's keyword arguments, JSON values.
-        task: `"classification"` or `"reconstruction"`.
+        task: `"classification"`, `"capsules"` or `"reconstruction"`.
         image_shape: Shape of one stored image, `[height, width, channels]`, sequence,
             `[length, channels]`, or volume, `[depth, height, width, channels]`.
         class_names: One name a class.
@@ -52,6 +52,18 @@ class RunConfig:
     mode: str = "max"
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model names classes."""
+        return self.task in ("classification", "capsules")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the model gets of one image: `image_shape` after the preprocessing."""
+        preprocess = make_preprocess(self.preprocess)
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
+        return jax.eval_shape(preprocess, images).shape[1:]
 
     def save(self, directory: epath.PathLike) -> None:
         """Writes `config.json` into the run folder, made if missing."""
@@ -138,7 +150,9 @@ class Run:
             batch_size: Images at a time; the last batch is padded to it.
 
         Returns:
-            `[n, classes]` float32, every row sums to 1; or the shape that came.
+            `[n, classes]` float32, every row sums to 1; for capsules, whose lengths
+            say of each class alone whether it is there, it does not. For an
+            autoencoder the shape that came.
 
         Raises:
             ValueError: if the images have another shape than those of the run, or are
@@ -183,11 +197,11 @@ class Run:
     def _predict(self) -> Any:
         preprocess = make_preprocess(self.config.preprocess)
         predict = make_predict_step(self.model, preprocess=preprocess)
-        classifies = self.config.task == "classification"
+        softmax = self.config.task == "classification"
 
         def outputs(variables: PyTree, images: Any) -> Any:
             result = predict(variables, images)
-            return jax.nn.softmax(result) if classifies else result
+            return jax.nn.softmax(result) if softmax else result
 
         return jax.jit(outputs)
 
@@ -206,7 +220,7 @@ def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run
     """
     config = RunConfig.load(directory)
     model = config.build_model()
-    images = jax.ShapeDtypeStruct((1, *config.image_shape), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *config.input_shape), jnp.float32)
     variables = dict(jax.eval_shape(model.init, jax.random.key(0), images))
     target = {"params": variables.pop("params"), "model_state": variables}
     folder = epath.Path(directory) / CHECKPOINTS

@@ -152,6 +152,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
+    monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
+from jaxcnn.data.overlap import OverlappingPairs
 from jaxcnn.data.pipeline import EvalData, TrainData
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.data.source import Source
@@ -11,6 +12,7 @@ from jaxcnn.data.splits import carve_validation
 
 __all__ = [
     "EvalData",
+    "OverlappingPairs",
     "Source",
     "TrainData",
     "cache_folder",

@@ -19,14 +19,19 @@ Arrays = dict[str, np.ndarray]
 _FORMAT = 1
 
 
+def home_folder() -> Path:
+    """Returns `$JAXCNN_HOME`, by default `~/.cache/jaxcnn`; it may not exist yet."""
+    home = os.environ.get("JAXCNN_HOME") or os.path.join("~", ".cache", "jaxcnn")
+    return Path(os.path.expanduser(home))
+
+
 def cache_folder() -> Path:
     """Returns where decoded datasets are kept; the folder may not exist yet.
 
     `$JAXCNN_HOME/datasets`, by default `~/.cache/jaxcnn/datasets`. It may be deleted at
     any time.
     """
-    home = os.environ.get("JAXCNN_HOME") or os.path.join("~", ".cache", "jaxcnn")
-    return Path(os.path.expanduser(home)) / "datasets"
+    return home_folder() / "datasets"
 
 
 def load_or_make(name: str, key: Any, make: Callable[[], Arrays]) -> Arrays:

@@ -13,6 +13,10 @@ from jaxcnn.data.files import as_path, list_files
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import Split, unknown_split
 
+CIFAR10_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 _PIXELS = 32 * 32 * 3
 _Files = Mapping[str, Callable[[], bytes]]
 
@@ -61,10 +65,7 @@ _LAYOUTS = {
         label_bytes=1,
         label=(0, "labels"),
         names=("batches.meta.txt", "batches.meta", "label_names"),
-        default_names=(
-            *("airplane", "automobile", "bird", "cat", "deer"),
-            *("dog", "frog", "horse", "ship", "truck"),
-        ),
+        default_names=CIFAR10_CLASSES,
     ),
     "cifar100": _CIFAR100,
     "cifar100_coarse": dataclasses.replace(

@@ -11,6 +11,7 @@ class Stream(enum.IntEnum):
     ORDER = 0
     NOISE = 1
     SPLIT = 2
+    PAIRS = 3
 
 
 def generator(seed: int, index: int, stream: Stream) -> np.random.Generator:

@@ -1,6 +1,7 @@
 """From a configuration to the parts of a training run: the module that knows all."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from jaxcnn.train import (
     ParallelStep,
     Task,
     TrainState,
+    capsules,
     classification,
     init_state,
     make_eval_step,
@@ -30,7 +32,11 @@ from jaxcnn.train import (
 )
 
 _AXIS = "batch"
-_KINDS = {"classification": "classifier", "reconstruction": "autoencoder"}
+_KINDS = {
+    "classification": "classifier",
+    "capsules": "classifier",
+    "reconstruction": "autoencoder",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +148,7 @@ def _source(config: ExperimentConfig, split: str) -> Source:
     source = load_source(
         data.name, split, data_dir=data.data_dir, validation=data.validation
     )
-    if config.task == "classification" and source.labels is None:
+    if _KINDS[config.task] == "classifier" and source.labels is None:
         raise ValueError(f"{data.name!r} has no labels to classify by.")
     return source
 
@@ -164,6 +170,8 @@ def make_task(config: ExperimentConfig) -> Task:
     """Returns the task that a configuration names."""
     if config.task == "reconstruction":
         return reconstruction()
+    if config.task == "capsules":
+        return capsules()
     return classification(label_smoothing=config.label_smoothing)
 
 
@@ -176,7 +184,13 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         )
     arguments = dict(config.model.args)
     preprocess = None
-    if config.task == "classification":
+    if config.task == "capsules" and not _takes_labels(create_model(name, **arguments)):
+        raise ValueError(
+            f"The task 'capsules' needs a model that is called with labels too, such "
+            f"as 'capsnet'; {name!r} is not."
+        )
+    classifies = wanted == "classifier"
+    if classifies:
         arguments.setdefault("num_classes", source.num_classes)
         classes = arguments["num_classes"]
         # What is no number at all, the model refuses.
@@ -198,7 +212,6 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
                 arguments.setdefault(option, value)
     if config.bfloat16:
         arguments["dtype"] = "bfloat16"
-    classifies = config.task == "classification"
     return RunConfig(
         model=name,
         model_args=arguments,
@@ -218,6 +231,10 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         },
         experiment=config.to_json(),
     )
+
+
+def _takes_labels(model: nn.Module) -> bool:
+    return "labels" in inspect.signature(type(model).__call__).parameters
 
 
 def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:

@@ -98,8 +98,8 @@ class ExperimentConfig:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    task: Literal["classification", "reconstruction"] = "classification"
-    """What to learn: classes, or to give the image back."""
+    task: Literal["classification", "reconstruction", "capsules"] = "classification"
+    """What to learn: classes, to give the image back, or both by capsules."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
     epochs: float = 10.0
@@ -182,11 +182,13 @@ def validate(config: ExperimentConfig) -> None:
         raise ValueError(f"seed must be in [0, 2**32), got {config.seed}.")
     if config.overwrite and not config.fresh:
         raise ValueError("overwrite needs fresh: --fresh --overwrite deletes a run.")
-    if config.task == "reconstruction" and config.data.standardize:
+    if config.task != "classification" and config.data.standardize:
         raise ValueError(
             "data.standardize is for classification: a reconstruction is compared with "
             "pixels in [0, 1]. Give --data.no-standardize."
         )
+    if config.task != "classification" and config.label_smoothing:
+        raise ValueError("label_smoothing is for the task 'classification'.")
     if config.patience and not config.data.validation:
         raise ValueError("patience needs a validation part: set data.validation.")
     if config.data.noise and config.task != "reconstruction":

@@ -20,7 +20,7 @@ def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str | None
         return None
 
     folder = epath.Path(folder)
-    if run.config.task == "classification":
+    if run.config.classifies:
         images, labels = source.images[:_COUNT], source.labels[:_COUNT]
         plotting.prediction_grid(
             folder / "predictions.png",

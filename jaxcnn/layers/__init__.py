@@ -10,6 +10,13 @@ from jaxcnn.layers.activation import (
     check_activation,
     make_activation,
 )
+from jaxcnn.layers.branches import Branches, Unit
+from jaxcnn.layers.capsule import (
+    PrimaryCapsules,
+    RoutedCapsules,
+    capsule_lengths,
+    squash,
+)
 from jaxcnn.layers.checks import (
     check_choice,
     check_images,
@@ -34,6 +41,7 @@ __all__ = [
     "ACTIVATION_MODULES",
     "INITIALIZERS",
     "NORMS",
+    "Branches",
     "Conv",
     "ConvAct",
     "ConvNorm",
@@ -48,12 +56,16 @@ __all__ = [
     "LocallyConnected",
     "NoisyReLU",
     "PReLU",
+    "PrimaryCapsules",
     "RReLU",
+    "RoutedCapsules",
     "SeparableConv",
     "SpatialDropout",
     "SqueezeExcite",
+    "Unit",
     "apply_activation",
     "batch_norm",
+    "capsule_lengths",
     "check_activation",
     "check_choice",
     "check_images",
@@ -66,4 +78,5 @@ __all__ = [
     "make_divisible",
     "make_initializer",
     "make_norm",
+    "squash",
 ]

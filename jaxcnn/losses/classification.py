@@ -56,3 +56,81 @@ def softmax_cross_entropy(
         spread = -log_probs.mean(axis=1)
         loss = (1 - label_smoothing) * loss + label_smoothing * spread
     return jnp.where((labels >= 0) & (labels < classes), loss, jnp.nan)
+
+
+def margin_loss(
+    lengths: Array,
+    labels: Array,
+    *,
+    upper: float = 0.9,
+    lower: float = 0.1,
+    absent_weight: float = 0.5,
+) -> Array:
+    r"""Margin loss of capsule lengths: long where the class is there, short elsewhere.
+
+    With :math:`T_k = 1` where class k is there, else 0, :math:`m^+` = `upper`,
+    :math:`m^-` = `lower` and :math:`\lambda` = `absent_weight`,
+
+    .. math::
+
+        L = \sum_k T_k \max(0, m^+ - |v_k|)^2
+            + \lambda (1 - T_k) \max(0, |v_k| - m^-)^2.
+
+    The classes do not compete: any number of them may be there at once.
+
+    Args:
+        lengths: Lengths of the class capsules, `[batch, classes]`, of any float type.
+        labels: Class indices in `[0, classes)`, `[batch]`, integers; or which classes
+            are there, 1 or True, and which are not, `[batch, classes]` (multi-hot).
+        upper: Length from which on a class that is there costs nothing.
+        lower: Length up to which a class that is not there costs nothing.
+        absent_weight: Weight of the classes that are not there. Below 1 it keeps the
+            many of them from shrinking all capsules at the start.
+
+    Returns:
+        The loss of every example, `[batch]`, float32. The caller masks and averages. An
+        index outside `[0, classes)` gives `nan`, so that a run stops on it instead of
+        learning from it.
+
+    Raises:
+        ValueError: if the shapes do not fit, labels `[batch]` are not integers, or not
+            `0 <= lower <= upper` and `absent_weight >= 0`.
+
+    Example:
+        >>> lengths = jnp.array([[0.8, 0.3, 0.0]])
+        >>> loss = margin_loss(lengths, jnp.array([0]))
+        >>> print(f"{loss[0]:.3f}")  # 0.1 ** 2 + 0.5 * 0.2 ** 2
+        0.030
+        >>> loss = margin_loss(lengths, jnp.array([[1, 1, 0]]))
+        >>> print(f"{loss[0]:.3f}")  # 0.1 ** 2 + 0.6 ** 2
+        0.370
+
+    References:
+        Sabour et al., "Dynamic Routing Between Capsules", NeurIPS 2017, section 3,
+        https://arxiv.org/abs/1710.09829.
+    """
+    if not 0 <= lower <= upper:
+        raise ValueError(f"0 <= lower <= upper is needed, got {lower} and {upper}.")
+    if not absent_weight >= 0:
+        raise ValueError(f"absent_weight={absent_weight} must be 0 or more.")
+    present, inside = _present(lengths, labels)
+    lengths = lengths.astype(jnp.float32)
+    missed = jnp.square(jnp.maximum(0.0, upper - lengths))
+    found = jnp.square(jnp.maximum(0.0, lengths - lower))
+    loss = (present * missed + absent_weight * (1 - present) * found).sum(axis=1)
+    return jnp.where(inside, loss, jnp.nan)
+
+
+def _present(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """Returns the labels as multi-hot float32, and which examples' are valid."""
+    if scores.ndim == 2 and labels.shape == scores.shape:
+        return labels.astype(jnp.float32), jnp.ones(len(labels), bool)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(
+            f"lengths {scores.shape} and labels {labels.shape} do not fit: "
+            "[batch, classes] and [batch] or [batch, classes] are needed."
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"labels must be integer class indices, not {labels.dtype}.")
+    inside = (labels >= 0) & (labels < scores.shape[1])
+    return jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.float32), inside

@@ -65,3 +65,31 @@ def top_k_correct(logits: Array, labels: Array, k: int) -> Array:
     ahead = jnp.where(index < label, ~(logits < score), ~(logits <= score))
     inside = (labels >= 0) & (labels < classes)
     return (inside & (ahead.sum(axis=1) < k)).astype(jnp.float32)
+
+
+def all_correct(logits: Array, labels: Array) -> Array:
+    """Returns 1 where the k labels are the k highest scores, in any order, else 0.
+
+    For images in which k different things lie. With k = 1 the same as `correct`.
+
+    Args:
+        logits: Scores, `[batch, classes]`.
+        labels: Class indices, `[batch, k]`, integers, those of a row all different.
+
+    Returns:
+        `[batch]`, float32, 0 or 1.
+
+    Raises:
+        ValueError: if the shapes do not fit, labels are not integers, or k is more than
+            the classes.
+
+    Example:
+        >>> scores = jnp.array([[0.5, 0.1, 0.4], [0.5, 0.1, 0.4]])
+        >>> print(all_correct(scores, jnp.array([[2, 0], [0, 1]])))
+        [1. 0.]
+    """
+    if labels.ndim != 2:
+        raise ValueError(f"labels {labels.shape} must be [batch, k].")
+    k = labels.shape[1]
+    found = [top_k_correct(logits, labels[:, n], k) for n in range(k)]
+    return jnp.stack(found, axis=1).min(axis=1)

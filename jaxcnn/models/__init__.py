@@ -15,6 +15,7 @@ from jaxcnn.models.autoencoder_denoising import (
     denoising_autoencoder,
     denoising_autoencoder_deep,
 )
+from jaxcnn.models.capsnet import CapsNet, CapsuleDecoder, capsnet, perturb_capsules
 from jaxcnn.models.cnn import Cnn, cnn, cnn1d, cnn3d
 from jaxcnn.models.densenet import (
     DenseNet,
@@ -139,6 +140,8 @@ __all__ = [
     "Autoencoder",
     "BasicBlock",
     "Bottleneck",
+    "CapsNet",
+    "CapsuleDecoder",
     "CifarResNet",
     "CifarResNetV2",
     "Cnn",
@@ -170,6 +173,7 @@ __all__ = [
     "Summary",
     "Xception",
     "alexnet",
+    "capsnet",
     "capture",
     "cnn",
     "cnn1d",
@@ -213,6 +217,7 @@ __all__ = [
     "mobilenet_v2",
     "mobilenet_v3_large",
     "mobilenet_v3_small",
+    "perturb_capsules",
     "preact_resnet20_cifar",
     "preact_resnet56_cifar",
     "preact_resnet110_cifar",

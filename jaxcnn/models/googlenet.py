@@ -149,7 +149,8 @@ class GoogLeNet(nn.Module):
                     aux_inputs.append(x)
         aux = self._aux(aux_inputs, train)
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
         return {"logits": x, "aux": aux} if self.aux_heads and train else x
 

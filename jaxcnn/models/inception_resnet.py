@@ -177,7 +177,8 @@ class InceptionResNetV2(nn.Module):
         )
         x = unit(x, Unit(1536), "conv_7b")
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
 
 

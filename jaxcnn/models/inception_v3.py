@@ -189,7 +189,8 @@ class InceptionV3(nn.Module):
                 aux = [head(x, train=train)]
             x = Branches(branches, name=name, **settings)(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
         return {"logits": x, "aux": aux} if self.aux_heads and train else x
 

@@ -137,7 +137,8 @@ class InceptionV4(nn.Module):
                 name=name,
             )(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
 
     def _modules(self) -> list[tuple[str, Sequence[Branch]]]:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxcnn.layers.branches import check_width, scaled
 from jaxcnn.layers.checks import check_choice, check_images, check_number
 from jaxcnn.layers.conv import Conv, ConvNorm
+from jaxcnn.layers.depthwise import DepthwiseConv
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.layers.norm import batch_norm
 from jaxcnn.models.features import endpoints_of
@@ -18,7 +19,7 @@ from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
 
 
-class SeparableConv(nn.Module):
+class SeparableConvNorm(nn.Module):
     """A 3x3 on each channel, `depthwise`, a 1x1, `pointwise`, then BatchNorm, `norm`.
 
     Attributes:
@@ -40,12 +41,13 @@ class SeparableConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Returns `[batch, height, width, features]`."""
-        conv = functools.partial(
-            Conv, use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype
-        )
-        channels = x.shape[-1]
-        x = conv(channels, 3, groups=channels, name="depthwise")(x)
-        x = conv(self.features, 1, name="pointwise")(x)
+        options = {
+            "use_bias": False,
+            "kernel_init": self.kernel_init,
+            "dtype": self.dtype,
+        }
+        x = DepthwiseConv(3, name="depthwise", **options)(x)
+        x = Conv(self.features, 1, name="pointwise", **options)(x)
         x = batch_norm(
             use_running_average=not train,
             epsilon=self.epsilon,
@@ -87,7 +89,7 @@ class XceptionBlock(nn.Module):
         y = x
         for number, features in enumerate(self.features, 1):
             y = nn.relu(y) if number > 1 or self.first_activation else y
-            conv = SeparableConv(features, name=f"sepconv{number}", **settings)
+            conv = SeparableConvNorm(features, name=f"sepconv{number}", **settings)
             y = conv(y, train=train)
         if self.stride > 1:
             y = max_pool(y, 3, self.stride, 1 if self.padding == "same" else "SAME")
@@ -156,12 +158,13 @@ class Xception(nn.Module):
                 **settings,
             )(x, train=train)
         for name, features in (("conv3", 1536), ("conv4", 2048)):
-            last = SeparableConv(
+            last = SeparableConvNorm(
                 self._wide(features), activation=True, name=name, **settings
             )
             x = last(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.dropout:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
 
     def _blocks(self) -> list[tuple[tuple[int, ...], int]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.typing import Array
 
 #: What `pad` calls the ways to continue an image beyond its border, by the names that
@@ -39,6 +40,8 @@ def conv(
     Returns:
         `[batch, *spatial, features]`.
     """
+    if suits_unfolding(x, kernel, stride, dilation, groups):
+        return unfolded_conv(x, kernel, stride=stride, padding=padding)
     axes = "DHW"[-(x.ndim - 2) :]
     dimensions = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
     return jax.lax.conv_general_dilated(

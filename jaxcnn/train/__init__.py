@@ -1,5 +1,6 @@
 """Tasks, the train state, steps, and the loop with its hooks."""
 
+from jaxcnn.train.capsules import capsules
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks import (
     DrawCurves,
@@ -38,6 +39,7 @@ __all__ = [
     "TimeLimit",
     "TrainLog",
     "TrainState",
+    "capsules",
     "classification",
     "evaluate",
     "fit",

@@ -1,6 +1,6 @@
 """What a model is trained for: a loss and metrics of its outputs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +15,11 @@ Metrics = dict[str, Mean]
 
 def image_input(batch: Batch) -> tuple[Any, ...]:
     """Returns the model's arguments for a model that takes the images alone."""
-    return (_entry(batch, "image"),)
+    return (entry(batch, "image"),)
 
 
-def _entry(batch: Batch, name: str) -> Any:
+def entry(batch: Batch, name: str) -> Any:
+    """Returns an entry of the batch, or raises ValueError with those that it has."""
     if name not in batch:
         raise ValueError(
             f"The batch has no {name!r}, which the task needs: it has {sorted(batch)}."
@@ -55,31 +56,51 @@ def require_means(metrics: Any) -> None:
             )
 
 
-def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) -> Task:
+def classification(
+    *,
+    label_smoothing: float = 0.0,
+    top_k: int | None = None,
+    aux_weight: float = 0.3,
+) -> Task:
     """Returns the task of naming the one class of an image.
 
     The loss is the softmax cross entropy between the logits and `batch["label"]`; the
     metric is `"accuracy"` (top-1), a share in [0, 1].
 
+    A model with auxiliary heads returns `{"logits": ..., "aux": [...]}` in training:
+    the cross entropy of each auxiliary one is added, times `aux_weight`; the metrics
+    read the logits alone.
+
     Args:
         label_smoothing: Share of the target mass spread over all classes, in [0, 1).
             The loss of an evaluation is smoothed alike.
         top_k: Adds the metric `"top_{k}"` if given.
+        aux_weight: Weight of each auxiliary loss: 0.3 is GoogLeNet's (Szegedy et al.,
+            2015, section 5, https://arxiv.org/abs/1409.4842); 0.4 is usual for
+            Inception-v3.
 
     Raises:
-        ValueError: if `label_smoothing` is outside [0, 1) or `top_k` is below 1.
+        ValueError: if `label_smoothing` is outside [0, 1), `top_k` is below 1 or
+            `aux_weight` is negative.
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}.")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be 1 or more, got {top_k}.")
+    if not aux_weight >= 0:
+        raise ValueError(f"aux_weight must be 0 or more, got {aux_weight}.")
 
-    def loss(logits: jax.Array, batch: Batch) -> jax.Array:
-        return softmax_cross_entropy(
-            logits, _entry(batch, "label"), label_smoothing=label_smoothing
-        )
+    def loss(outputs: PyTree, batch: Batch) -> jax.Array:
+        def entropy(logits: jax.Array) -> jax.Array:
+            return softmax_cross_entropy(
+                logits, entry(batch, "label"), label_smoothing=label_smoothing
+            )
 
-    def metrics(logits: jax.Array, batch: Batch) -> Metrics:
+        logits, aux = _heads(outputs)
+        return entropy(logits) + aux_weight * sum(map(entropy, aux))
+
+    def metrics(outputs: PyTree, batch: Batch) -> Metrics:
+        logits, _ = _heads(outputs)
         mask, labels = batch["mask"], batch["label"]
         found = {"accuracy": Mean.of(correct(logits, labels), mask)}
         if top_k is not None:
@@ -87,6 +108,19 @@ def classification(*, label_smoothing: float = 0.0, top_k: int | None = None) ->
         return found
 
     return Task(loss, metrics)
+
+
+def _heads(outputs: PyTree) -> tuple[jax.Array, Sequence[jax.Array]]:
+    """Returns the logits and those of the auxiliary heads, if there are any."""
+    if not isinstance(outputs, Mapping):
+        return outputs, []
+    for name in ("logits", "aux"):
+        if name not in outputs:
+            raise ValueError(
+                f"classification() needs logits or a dict of 'logits' and 'aux', got "
+                f"one of {sorted(outputs)}.{nearest(name, outputs)}"
+            )
+    return outputs["logits"], outputs["aux"]
 
 
 def reconstruction() -> Task:

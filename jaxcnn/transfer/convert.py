@@ -103,15 +103,22 @@ def convert_weights(
 def recognise_source(
     model: nn.Module, shapes: PyTree, arrays: Mapping[str, np.ndarray]
 ) -> str | None:
-    """Returns the source of the map by which most leaves are found; None if none is."""
-    found = {
-        source: -len(convert_weights(model, shapes, arrays, source).missing)
+    """Returns the source of the map by which most leaves fit; None if none is found.
+
+    A leaf that is found in another shape fits less than one that is found, so that
+    references of the same names are told apart.
+    """
+    tried = {
+        source: convert_weights(model, shapes, arrays, source)
         for source in key_maps(model)
     }
-    best = max(found, key=found.__getitem__, default=None)
-    if best is None or -found[best] == len(flatten_named(shapes)):
-        return None
-    return best
+    leaves = len(flatten_named(shapes))
+    unfit = {
+        source: (len(found.missing), len(found.mismatched), len(found.unexpected))
+        for source, found in tried.items()
+        if len(found.missing) < leaves
+    }
+    return min(unfit, key=unfit.__getitem__, default=None)
 
 
 def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> str:

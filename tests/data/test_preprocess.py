@@ -66,12 +66,25 @@ def test_it_compiles_and_survives_json():
         ({"mean": 0.1, "std": 0.2}, "mean must be a tuple of numbers, got 0.1"),
         ({"size": (28,)}, r"size must be \(height, width\), got \(28,\)"),
         ({"size": (0, 28)}, r"size must be \(height, width\), got \(0, 28\)"),
+        ({"crop": (0, 28)}, r"crop must be \(height, width\), got \(0, 28\)"),
+        ({"crop": 28}, "crop must be a tuple of numbers, got 28"),
+        ({"resize": 0}, "resize must be a whole number of at least 1, got 0"),
+        ({"resize": 8, "size": (8, 8)}, "size and resize exclude each other"),
+        ({"interpolation": "cubic"}, r"interpolation must be one of .*'cubic'\. Did"),
         ({"channel_order": "RBG"}, "channel_order must be 'RGB' or 'BGR', got 'RBG'"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         PreprocessConfig(**options)
+
+
+def test_whatever_holds_a_configuration_is_taken_for_it():
+    class Holder:
+        preprocess = PreprocessConfig(channel_order="BGR")
+
+    found = make_preprocess(Holder())(IMAGES)
+    np.testing.assert_array_equal(found, to_float(IMAGES)[..., ::-1])
 
 
 def test_images_of_other_channels():

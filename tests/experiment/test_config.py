@@ -109,6 +109,15 @@ def test_an_unknown_field_in_a_file():
             "patience needs a validation part",
         ),
         ({"task": "reconstruction"}, "data.standardize is for classification"),
+        ({"task": "capsules"}, "data.standardize is for classification"),
+        (
+            {
+                "task": "capsules",
+                "data": DataConfig(standardize=False),
+                "label_smoothing": 0.1,
+            },
+            "label_smoothing is for the task 'classification'",
+        ),
         (
             {"data": DataConfig(noise=0.5)},
             "data.noise is for the task 'reconstruction'",

@@ -287,6 +287,26 @@ def test_denoising_draws_what_it_cleaned(tmp_path):
     assert (Path(result.directory) / "reconstructions.png").exists()
 
 
+def test_a_capsule_network_trains_and_names_classes(tmp_path):
+    args = {"features": 4, "kernel_size": 5, "primary_capsules": 2, "primary_dims": 4}
+    args |= {"capsule_dims": 4, "decoder_hidden": [8]}
+    config = small(
+        tmp_path / "run",
+        task="capsules",
+        model=ModelConfig("capsnet", args=args),
+        steps=2,
+    )
+    data = dataclasses.replace(config.data, standardize=False)
+    result, _ = quietly(dataclasses.replace(config, data=data), pictures=True)
+    assert set(result.metrics) == {"accuracy", "loss", "margin_loss", "squared_error"}
+    assert (Path(result.directory) / "predictions.png").exists()
+    run = load_run(result.directory)
+    lengths = run.predict(np.zeros((1, 28, 28, 1), np.uint8))
+    assert lengths.shape == (1, 10)
+    assert RunConfig.load(result.directory).best == "accuracy"
+    assert run.class_names[3] == "3"
+
+
 def test_a_run_without_validation_uses_its_last_state(tmp_path):
     config = small(tmp_path / "run", steps=2)
     data = dataclasses.replace(config.data, validation=0)
@@ -421,6 +441,22 @@ def bad(**changes):
         (
             bad(model=ModelConfig("mlp_autoencoder")),
             "The task 'classification' needs a classifier; 'mlp_autoencoder' is a",
+        ),
+        (
+            bad(
+                task="capsules",
+                model=ModelConfig("lenet"),
+                data=DataConfig("digits", standardize=False),
+            ),
+            "'capsules' needs a model that is called with labels too, .*'lenet' is not",
+        ),
+        (
+            bad(
+                task="capsules",
+                model=ModelConfig("mlp_autoencoder"),
+                data=DataConfig("digits", standardize=False),
+            ),
+            "The task 'capsules' needs a classifier; 'mlp_autoencoder' is a",
         ),
         (
             bad(parallel="mesh", data=DataConfig("digits", batch_size=12)),

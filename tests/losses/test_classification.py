@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.losses import softmax_cross_entropy
+from jaxcnn.losses import margin_loss, softmax_cross_entropy
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,67 @@ def test_refuses_label_smoothing(label_smoothing):
 def test_refuses(logits, labels, dtype, message):
     with pytest.raises(ValueError, match=message):
         softmax_cross_entropy(jnp.zeros(logits), jnp.zeros(labels, dtype))
+
+
+def numpy_margin_loss(lengths, present):
+    """Sabour et al. 2017, equation 4, class by class."""
+    losses = []
+    for row, there in zip(lengths, present, strict=True):
+        total = 0.0
+        for length, t in zip(row, there, strict=True):
+            total += t * max(0, 0.9 - length) ** 2
+            total += 0.5 * (1 - t) * max(0, length - 0.1) ** 2
+        losses.append(total)
+    return np.array(losses)
+
+
+def test_margin_loss_is_the_equation_of_the_paper():
+    random = np.random.default_rng(0)
+    lengths = random.random((16, 5)).astype(np.float32)
+    present = random.integers(0, 2, (16, 5))
+    expected = numpy_margin_loss(lengths, present)
+    np.testing.assert_allclose(margin_loss(lengths, present), expected, rtol=1e-5)
+    found = margin_loss(lengths, present.astype(bool))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_margin_loss_takes_indices_as_one_class_each():
+    lengths = np.random.default_rng(0).random((6, 4)).astype(np.float32)
+    labels = np.array([0, 3, 1, 2, 2, 0])
+    np.testing.assert_array_equal(
+        margin_loss(lengths, labels), margin_loss(lengths, np.eye(4)[labels])
+    )
+
+
+def test_margin_loss_within_the_margins_is_zero():
+    lengths = jnp.array([[0.9, 0.1, 0.0], [0.95, 0.95, 0.05]])
+    present = jnp.array([[1, 0, 0], [1, 1, 0]])
+    np.testing.assert_array_equal(margin_loss(lengths, present), [0, 0])
+
+
+def test_margin_loss_takes_its_three_constants():
+    loss = margin_loss(
+        jnp.array([[0.2, 0.7]]), jnp.array([0]), upper=0.8, lower=0.3, absent_weight=2.0
+    )
+    np.testing.assert_allclose(loss, [0.6**2 + 2 * 0.4**2], rtol=1e-5)
+
+
+def test_margin_loss_of_a_label_outside_the_classes_is_nan():
+    loss = margin_loss(jnp.full((3, 4), 0.5), jnp.array([-1, 4, 0]))
+    np.testing.assert_array_equal(np.isnan(loss), [True, True, False])
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (np.zeros((3,), int), {}, r"lengths \(2, 4\) and labels \(3,\) do not fit"),
+        (np.zeros((2, 3), int), {}, r"lengths \(2, 4\) and labels \(2, 3\) do not"),
+        (np.zeros(2), {}, "labels must be integer class indices, not float"),
+        (np.zeros(2, int), {"lower": 0.95}, "lower <= upper is needed, got 0.95"),
+        (np.zeros(2, int), {"lower": -0.1}, "0 <= lower <= upper is needed, got -0.1"),
+        (np.zeros(2, int), {"absent_weight": -1}, "absent_weight=-1 must be 0 or more"),
+    ],
+)
+def test_margin_loss_explains_bad_arguments(labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        margin_loss(jnp.zeros((2, 4)), jnp.asarray(labels), **options)

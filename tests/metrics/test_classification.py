@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.metrics import correct, top_k_correct
+from jaxcnn.metrics import all_correct, correct, top_k_correct
 
 NAN = float("nan")
 
@@ -70,3 +70,25 @@ def test_refuses(logits, labels, k, message):
 def test_refuses_labels_that_are_not_integers():
     with pytest.raises(ValueError, match="integer class indices, not float32"):
         correct(jnp.zeros((4, 3)), jnp.zeros(4))
+
+
+def test_all_correct_needs_every_label_among_the_highest():
+    logits = jnp.array([[0.5, 0.1, 0.4, 0.2]] * 5)
+    labels = jnp.array([[0, 2], [2, 0], [0, 3], [1, 3], [0, 7]])
+    np.testing.assert_array_equal(all_correct(logits, labels), [1, 1, 0, 0, 0])
+
+
+def test_all_correct_of_one_label_is_correct():
+    random = np.random.default_rng(0)
+    logits = jnp.array(random.normal(size=(32, 5)).astype(np.float32))
+    labels = jnp.array(random.integers(0, 5, 32))
+    np.testing.assert_array_equal(
+        all_correct(logits, labels[:, None]), correct(logits, labels)
+    )
+
+
+def test_all_correct_explains_a_wrong_shape():
+    with pytest.raises(ValueError, match=r"labels \(3,\) must be \[batch, k\]"):
+        all_correct(jnp.zeros((3, 4)), jnp.zeros(3, int))
+    with pytest.raises(ValueError, match=r"k=5 is not between 1 and the 4 classes"):
+        all_correct(jnp.zeros((3, 4)), jnp.zeros((3, 5), int))

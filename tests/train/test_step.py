@@ -223,11 +223,54 @@ def test_a_loss_that_is_not_per_example_is_refused():
     [
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
         ({"top_k": 0}, "top_k must be 1 or more, got 0"),
+        ({"aux_weight": -0.1}, "aux_weight must be 0 or more, got -0.1"),
     ],
 )
 def test_bad_options_of_classification(options, message):
     with pytest.raises(ValueError, match=message):
         classification(**options)
+
+
+def test_auxiliary_heads_count_in_the_loss_and_not_in_the_metrics():
+    task = classification(aux_weight=0.4, top_k=2)
+    # Two classes of equal logits have log(2), one a logit of 100 ahead nothing.
+    even, right, wrong = jnp.zeros((1, 2)), jnp.array([[100.0, 0]]), [[0, 100.0]]
+    batch = {"label": jnp.array([0]), "mask": jnp.ones(1)}
+    outputs = {"logits": right, "aux": [even, jnp.array(wrong)]}
+    loss = task.loss(outputs, batch)
+    np.testing.assert_allclose(loss, [0.4 * (np.log(2) + 100)], rtol=1e-6)
+    assert task.metrics(outputs, batch)["accuracy"].compute() == 1
+    np.testing.assert_allclose(task.loss(right, batch), [0], atol=1e-6)
+
+
+def test_outputs_that_are_no_logits_are_named():
+    with pytest.raises(
+        ValueError, match=r"got one of \['aux', 'logit'\].*mean 'logit'"
+    ):
+        classification().loss({"logit": 0, "aux": []}, {"label": jnp.array([0])})
+
+
+class TwoHeads(nn.Module):
+    """Logits, and in training auxiliary ones."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = x.reshape(len(x), -1)
+        logits, aux = nn.Dense(3, name="head")(x), nn.Dense(3, name="aux")(x)
+        return {"logits": logits, "aux": [aux]} if train else logits
+
+
+def test_a_step_with_auxiliary_heads_trains_them():
+    model, tx = TwoHeads(), optax.sgd(0.1)
+    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    batch = nets.batch_of(0)
+    new, metrics = make_train_step(model, tx, classification())(state, batch)
+    for head in ("head", "aux"):
+        before, after = (s.params[head]["kernel"] for s in (state, new))
+        assert not np.allclose(before, after)
+    evaluated = make_eval_step(model, classification())(state, batch)
+    assert evaluated["accuracy"].compute() == metrics["accuracy"].compute()
+    assert evaluated["loss"].compute() < metrics["loss"].compute()
 
 
 def test_images_of_other_channels_than_the_parameters_are_refused():
