@@ -291,7 +291,7 @@ def _summary(args: list[str]) -> int:
     flags = parse_flags(_Summary, args, prog="jaxcnn summary")
     if Path(flags.model).is_dir():
         config = RunConfig.load(flags.model)
-        model, usual = config.build_model(), tuple(config.image_shape)
+        model, usual = config.build_model(), config.input_shape
     else:
         options = {} if flags.classes is None else {"num_classes": flags.classes}
         model = jaxcnn.create_model(flags.model, **options)
