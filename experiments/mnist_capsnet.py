@@ -86,17 +86,16 @@ def get_config(recipe: str = "small") -> ExperimentConfig:
 def draw_capsules(folder: str) -> None:
     """Draws what every number of a test digit's capsule stands for."""
     run = jaxcnn.load_run(folder)
-    test = load_source("mnist", "test[:1]")
-    images = perturb_capsules(
-        run.model, run.variables, test.images / np.float32(255), test.labels
-    )
+    test = load_source("mnist", "test[:10]")
+    chosen, labels = test.images[:1] / np.float32(255), test.labels[:1]
+    images = perturb_capsules(run.model, run.variables, chosen, labels)
     rows = {f"{k + 1}": row for k, row in enumerate(np.asarray(images[0]))}
     changes = [f"{-0.25 + 0.05 * k:+.2f}" for k in range(11)]
     plotting.comparison_grid(
         epath.Path(folder) / "capsules.png",
         rows,
         notes={"1": changes},
-        title=f"A capsule of the digit {test.labels[0]}",
+        title=f"The capsule of a {labels[0]}",
         subtitle="Each row changes one of the 16 numbers.",
     )
 
