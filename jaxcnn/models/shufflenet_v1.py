@@ -111,7 +111,18 @@ class ShuffleNetV1(nn.Module):
         check_choice("groups", self.groups, _FEATURES)
         check_number("width", self.width, 0.01, whole=False)
         check_numbers("stage_sizes", self.stage_sizes, 1)
+        self._check_groups()
         super().__post_init__()
+
+    def _check_groups(self) -> None:
+        stem, features = _widths(self)
+        if features % (4 * self.groups) or (features - stem) % self.groups:
+            raise ValueError(
+                f"groups={self.groups} and width={self.width} do not go together: the "
+                f"first stage's {features} channels must be a multiple of 4 * groups, "
+                f"and without the stem's {stem} a multiple of groups. Try another "
+                "width or stem_features."
+            )
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
@@ -122,10 +133,9 @@ class ShuffleNetV1(nn.Module):
             "dtype": self.dtype,
             "axis_name": self.axis_name,
         }
-        width = round(self.stem_features * self.width)
+        width, features = _widths(self)
         stem = ConvNorm(width, 3, 2, activation="relu", name="stem", **options)
         x = max_pool(stem(images, train=train), 3, 2, 1)
-        features = round(_FEATURES[self.groups] * self.width)
         for stage, units in enumerate(self.stage_sizes):
             for number in range(units):
                 x = ShuffleUnit(
@@ -138,6 +148,12 @@ class ShuffleNetV1(nn.Module):
                 )(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
+
+
+def _widths(model: ShuffleNetV1) -> tuple[int, int]:
+    """Returns the channels of the stem and of the first stage."""
+    features = _FEATURES[model.groups] * model.width
+    return max(1, round(model.stem_features * model.width)), round(features)
 
 
 @endpoints_of(ShuffleNetV1)

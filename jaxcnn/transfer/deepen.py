@@ -99,16 +99,11 @@ def deepen(
 def _resnet(
     model: ResNet, leaves: _Leaves, blocks: int, stages: Any, key: Array
 ) -> tuple[ResNet, _Leaves]:
-    if model.block not in _LAST:
-        raise ValueError(
-            "deepen knows the blocks BasicBlock and Bottleneck, not "
-            f"{getattr(model.block, '__name__', model.block)!r}."
-        )
     sizes = list(model.stage_sizes)
     for stage in _stages(stages, len(sizes)):
         sizes[stage - 1] += blocks
     deeper = model.clone(stage_sizes=tuple(sizes))
-    return deeper, _residual(model, deeper, leaves, _LAST[model.block], key)
+    return deeper, _residual(model, deeper, leaves, key)
 
 
 def _resnet_cifar(
@@ -120,17 +115,20 @@ def _resnet_cifar(
             "deepen all three."
         )
     deeper = model.clone(blocks_per_stage=model.blocks_per_stage + blocks)
-    return deeper, _residual(model, deeper, leaves, _LAST[BasicBlock], key)
+    return deeper, _residual(model, deeper, leaves, key)
 
 
-def _residual(
-    model: nn.Module, deeper: nn.Module, leaves: _Leaves, last: str, key: Array
-) -> _Leaves:
+def _residual(model: Any, deeper: nn.Module, leaves: _Leaves, key: Array) -> _Leaves:
     """Returns the leaves of the new blocks, drawn, with the last norm at zero."""
-    shortcut = getattr(model, "shortcut", "projection")
-    if shortcut not in ("projection", "identity", "pad", "A", "B"):
+    if model.block not in _LAST:
         raise ValueError(
-            f"A block with shortcut={shortcut!r} cannot start as the identity."
+            "deepen knows the blocks BasicBlock and Bottleneck, not "
+            f"{getattr(model.block, '__name__', model.block)!r}."
+        )
+    last = _LAST[model.block]
+    if model.shortcut not in ("projection", "identity", "pad", "A", "B"):
+        raise ValueError(
+            f"A block with shortcut={model.shortcut!r} cannot start as the identity."
         )
     stem = _leaf(leaves, "params", "stem", "conv", "kernel")
     images = jnp.zeros((1, 32, 32, stem.shape[-2]))

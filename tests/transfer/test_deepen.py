@@ -57,6 +57,11 @@ CASES = {
         {"blocks": 2, "key": jax.random.key(7)},
         {"blocks_per_stage": 3},
     ),
+    "cifar_bottleneck": (
+        CifarResNet(1, width=4, block=Bottleneck, shortcut="B", num_classes=3),
+        {},
+        {"blocks_per_stage": 2},
+    ),
     "cnn": (
         Cnn((4, 6), convs_per_stage=(1, 2), num_classes=3),
         {"blocks": 2, "stages": (1,)},
@@ -180,6 +185,8 @@ CNN = Cnn((4,), num_classes=3)
         (CNN, {"stages": []}, r"stages must be some of \[1\], got \[\]"),
         (CifarResNet(1), {"stages": [1]}, "CifarResNet has as many blocks in each st"),
         (ResNet((1,), LeNet), {}, "the blocks BasicBlock and Bottleneck, not 'LeNet'"),
+        (CifarResNet(1, shortcut="none"), {}, "shortcut='none' cannot start as the id"),
+        (CifarResNet(1, shortcut=0.5), {}, "shortcut=0.5 cannot start as the identity"),
         (CNN.clone(activation="tanh"), {}, "'relu' or 'relu6' or 'identity', got 'ta"),
         (CNN.clone(norm="layer"), {}, "norm='layer' normalises by what each example"),
         (
