@@ -218,6 +218,15 @@ def validate(config: ExperimentConfig) -> None:
         )
     if config.task != "classification" and config.label_smoothing:
         raise ValueError("label_smoothing is for the task 'classification'.")
+    if config.task != "classification" and config.loss.class_weights is not None:
+        raise ValueError("loss.class_weights are for the task 'classification'.")
+    if config.task == "capsules" and (config.loss.name or config.loss.options):
+        raise ValueError(
+            "The task 'capsules' has its own loss: loss.name and loss.options are for "
+            "the other tasks."
+        )
+    if config.loss.options and not config.loss.name:
+        raise ValueError("loss.options need the loss by name: set loss.name.")
     if config.patience and not config.data.validation:
         raise ValueError("patience needs a validation part: set data.validation.")
     if config.data.noise and config.task != "reconstruction":

@@ -64,9 +64,7 @@ def require_means(metrics: Any) -> None:
             )
 
 
-def task_loss(
-    kind: str, loss: str | Loss, options: Mapping[str, Any] | None
-) -> Loss:
+def task_loss(kind: str, loss: str | Loss, options: Mapping[str, Any] | None) -> Loss:
     """Returns the loss that a task was given: by name, with options, or itself.
 
     Raises:
@@ -78,8 +76,8 @@ def task_loss(
         return make_loss(loss, kind=kind, **options)
     if options:
         raise ValueError(
-            f"Options of the loss, {sorted(options)}, need one given by name; bind them "
-            f"to {loss!r} yourself."
+            f"The options {sorted(options)} need a loss given by name; bind them to "
+            f"{loss!r} yourself."
         )
     return loss
 
@@ -195,8 +193,8 @@ def reconstruction(
     """
     if (loss_options or {}).get("from_logits"):
         raise ValueError(
-            "reconstruction() needs a model that returns images: from_logits=True would "
-            "measure and draw logits."
+            "reconstruction() needs a model that returns images: from_logits=True "
+            "would measure and draw logits."
         )
     error = task_loss("reconstruction", loss, loss_options)
 
