@@ -53,12 +53,15 @@ def ssim(outputs: Array, targets: Array, *, data_range: float = 1.0) -> Array:
     _check(outputs, targets, data_range)
     x, y = outputs.astype(jnp.float32), targets.astype(jnp.float32)
     # Variances do not change with a shift, and their differences of squares lose less.
-    shift = lax.stop_gradient(y.mean(axis=(1, 2, 3), keepdims=True))
-    x, y = x - shift, y - shift
+    shift_x, shift_y = (
+        lax.stop_gradient(images.mean(axis=(1, 2, 3), keepdims=True))
+        for images in (x, y)
+    )
+    x, y = x - shift_x, y - shift_y
     mean_x, mean_y, xx, yy, xy = _blur(jnp.stack([x, y, x * x, y * y, x * y]))
     variances = xx - mean_x**2 + yy - mean_y**2
     covariance = xy - mean_x * mean_y
-    mean_x, mean_y = mean_x + shift, mean_y + shift
+    mean_x, mean_y = mean_x + shift_x, mean_y + shift_y
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variances + c2)

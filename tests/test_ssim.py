@@ -42,7 +42,9 @@ def test_equals_an_independent_implementation(shape, data_range):
     targets = random.uniform(0, data_range, (3, *shape)).astype(np.float32)
     noise = data_range * np.array([0.0, 0.1, 1.0])[:, None, None, None]
     outputs = targets + (noise * random.standard_normal(targets.shape)).astype("f")
-    expected = [reference(*pair, data_range) for pair in zip(outputs, targets)]
+    expected = [
+        reference(*pair, data_range) for pair in zip(outputs, targets, strict=True)
+    ]
     got = jax.jit(ssim, static_argnames="data_range")(
         outputs, targets, data_range=data_range
     )

@@ -85,7 +85,7 @@ def mean_over_labels(values: Array) -> Array:
 
 
 def _positive_weight(weight: float | Weights, logits: Array) -> Array:
-    shape = jnp.shape(weight)
+    shape = np.shape(weight)
     if shape not in ((), logits.shape[1:][-1:]):
         raise ValueError(
             f"positive_weight of shape {shape} does not fit logits {logits.shape}: a "

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn.losses.classification import margin_loss, softmax_cross_entropy
 from jaxcnn.losses.focal import focal_loss, sigmoid_focal_loss
@@ -105,7 +106,7 @@ def _binder(loss: Callable[..., Array]) -> Callable[..., Loss]:
 def _try(name: str, loss: Loss, options: dict[str, Any]) -> None:
     """Calls the loss without computing, so that a bad option is refused at once."""
     sizes = (options.get(given) for given in ("class_weights", "positive_weight"))
-    classes = max([2, *(len(x) for x in sizes if x is not None and jnp.ndim(x))])
+    classes = max([2, *(len(x) for x in sizes if x is not None and np.ndim(x))])
     if name in _names("segmentation"):
         outputs = targets = (1, 2, classes)
     elif name in _names("multi_label"):

@@ -55,9 +55,9 @@ def weights_of(class_weights: Weights | None, classes: int) -> Array | None:
     """
     if class_weights is None:
         return None
-    if jnp.shape(class_weights) != (classes,):
+    if np.shape(class_weights) != (classes,):
         raise ValueError(
-            f"class_weights of shape {jnp.shape(class_weights)} do not fit {classes} "
+            f"class_weights of shape {np.shape(class_weights)} do not fit {classes} "
             f"classes: ({classes},) is needed."
         )
     if isinstance(class_weights, list | tuple | np.ndarray):

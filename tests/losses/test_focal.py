@@ -79,7 +79,9 @@ def test_value_of_yes_and_no(logits, labels, options, expected):
 def test_yes_and_no_equal_optax(key, gamma, alpha):
     logits = 4 * jax.random.normal(key, (6, 4))
     labels = jax.random.bernoulli(jax.random.key(1), 0.5, (6, 4)).astype(jnp.float32)
-    expected = optax.sigmoid_focal_loss(logits, labels, alpha, gamma).mean(axis=1)
+    expected = optax.sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=gamma).mean(
+        axis=1
+    )
     got = sigmoid_focal_loss(logits, labels, gamma=gamma, alpha=alpha)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
