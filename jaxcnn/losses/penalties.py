@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxcnn.tree import flatten_named, nearest
 from jaxcnn.typing import Array, PyTree
@@ -85,7 +86,8 @@ def make_penalty(
             for leaf in _matching(compiled, named):
                 leaf = leaf.astype(jnp.float32)
                 if first:
-                    total += first * jnp.abs(leaf).sum()
+                    # The slope of jnp.abs is 1 at 0: zeros would be driven away.
+                    total += first * (leaf * lax.stop_gradient(jnp.sign(leaf))).sum()
                 if second:
                     total += second / 2 * jnp.square(leaf).sum()
         return total

@@ -14,6 +14,8 @@ from jaxcnn.typing import Array
 def squared_error(outputs: Array, targets: Array) -> Array:
     """Mean squared difference over the pixels and channels of every image.
 
+    Its range starts at 0 and has no upper bound.
+
     Args:
         outputs: Images, `[batch, ...]`.
         targets: The images they should equal, of the same shape.
@@ -68,6 +70,9 @@ def half_squared_error(outputs: Array, targets: Array) -> Array:
 def absolute_error(outputs: Array, targets: Array) -> Array:
     """Mean absolute difference over the pixels and channels of every image.
 
+    Its range starts at 0 and has no upper bound. The gradient is the difference's sign,
+    0 where there is none.
+
     Args:
         outputs: Images, `[batch, ...]`.
         targets: The images they should equal, of the same shape.
@@ -83,7 +88,10 @@ def absolute_error(outputs: Array, targets: Array) -> Array:
         [1.5]
     """
     outputs, targets = _as_float32(outputs, targets)
-    return _mean_per_image(jnp.abs(outputs - targets))
+    difference = outputs - targets
+    # The slope of jnp.abs is 1 at 0: what is right already would be driven away.
+    sign = jax.lax.stop_gradient(jnp.sign(difference))
+    return _mean_per_image(difference * sign)
 
 
 def huber(outputs: Array, targets: Array, *, delta: float = 1.0) -> Array:

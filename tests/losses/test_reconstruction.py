@@ -118,6 +118,12 @@ def test_half_squared_error_has_the_difference_for_its_gradient():
     np.testing.assert_array_equal(slope, outputs - targets)
 
 
+def test_absolute_error_has_the_sign_for_its_gradient():
+    outputs = jnp.array([[2.0, -3.0, 0.0, 1e30]])
+    slope = jax.grad(lambda y: absolute_error(y, jnp.zeros((1, 4))).sum())(outputs)
+    np.testing.assert_array_equal(4 * slope, [[1, -1, 0, 1]])
+
+
 def test_the_gradient_of_huber_is_clipped():
     outputs = jnp.array([[0.5, -0.5, 7.0, -1e30]])
     slope = jax.grad(lambda y: huber(y, jnp.zeros((1, 4)), delta=2.0).sum())(outputs)
