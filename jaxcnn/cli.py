@@ -230,12 +230,18 @@ def _models(args: list[str]) -> int:
             "" if row["params"] is None else f"{row['params']:,}",
             "" if row["macs"] is None else f"{row['macs'] / 1e6:,.2f} M",
             "x".join(map(str, row["image"] or ())),
-            ", ".join(f"{e['name']} ({e['status']})" for e in row["weights"]),
+            ", ".join(_marked(entry) for entry in row["weights"]),
         ]
         for row in rows
     ]
-    print("\n".join(aligned(header, cells, left=2)))
+    print("\n".join(aligned(header, cells, left=(0, 1, 5))))
+    if any(row["weights"] for row in rows):
+        print("\nWeights marked * were loaded and measured; the others are mapped.")
     return 0
+
+
+def _marked(entry: dict[str, str]) -> str:
+    return entry["name"] + ("*" if entry["status"] == "loaded" else "")
 
 
 def _model_row(name: str) -> dict[str, Any]:
@@ -285,7 +291,7 @@ def _summary(args: list[str]) -> int:
     flags = parse_flags(_Summary, args, prog="jaxcnn summary")
     if Path(flags.model).is_dir():
         config = RunConfig.load(flags.model)
-        model, usual = config.build_model(), tuple(config.image_shape)
+        model, usual = config.build_model(), config.input_shape
     else:
         options = {} if flags.classes is None else {"num_classes": flags.classes}
         model = jaxcnn.create_model(flags.model, **options)

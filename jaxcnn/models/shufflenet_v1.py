@@ -111,18 +111,8 @@ class ShuffleNetV1(nn.Module):
         check_choice("groups", self.groups, _FEATURES)
         check_number("width", self.width, 0.01, whole=False)
         check_numbers("stage_sizes", self.stage_sizes, 1)
-        self._check_groups()
+        _check_groups(self)
         super().__post_init__()
-
-    def _check_groups(self) -> None:
-        stem, features = _widths(self)
-        if features % (4 * self.groups) or (features - stem) % self.groups:
-            raise ValueError(
-                f"groups={self.groups} and width={self.width} do not go together: the "
-                f"first stage's {features} channels must be a multiple of 4 * groups, "
-                f"and without the stem's {stem} a multiple of groups. Try another "
-                "width or stem_features."
-            )
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
@@ -154,6 +144,17 @@ def _widths(model: ShuffleNetV1) -> tuple[int, int]:
     """Returns the channels of the stem and of the first stage."""
     features = _FEATURES[model.groups] * model.width
     return max(1, round(model.stem_features * model.width)), round(features)
+
+
+def _check_groups(model: ShuffleNetV1) -> None:
+    stem, features = _widths(model)
+    if features % (4 * model.groups) or (features - stem) % model.groups:
+        raise ValueError(
+            f"groups={model.groups} and width={model.width} do not go together: the "
+            f"first stage's {features} channels must be a multiple of 4 * groups, "
+            f"and without the stem's {stem} a multiple of groups. Try another "
+            "width or stem_features."
+        )
 
 
 @endpoints_of(ShuffleNetV1)
