@@ -24,8 +24,8 @@ def labels_correct(logits: Array, labels: Array, *, threshold: float = 0.0) -> A
 
     Example:
         >>> logits = jnp.array([[2.0, -1.0, 0.5]])
-        >>> print(labels_correct(logits, jnp.array([[1, 0, 0]])).round(2))
-        [0.67]
+        >>> print(f"{labels_correct(logits, jnp.array([[1, 0, 0]]))[0]:.2f}")
+        0.67
     """
     right = _right(logits, labels, threshold)
     return right.mean(axis=tuple(range(1, right.ndim)))
