@@ -14,6 +14,11 @@ from jaxcnn.augment import compose, gaussian_noise, make_augment
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.experiment.objective import (
+    class_weights_of,
+    make_config_penalty,
+    make_task,
+)
 from jaxcnn.optim import make_optimizer, make_schedule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
@@ -21,14 +26,11 @@ from jaxcnn.train import (
     ParallelStep,
     Task,
     TrainState,
-    capsules,
-    classification,
     init_state,
     make_eval_step,
     make_mesh,
     make_train_step,
     parallelize,
-    reconstruction,
 )
 
 _AXIS = "batch"
@@ -86,7 +88,7 @@ def build(config: ExperimentConfig) -> Experiment:
         OSError: if the data are not there.
     """
     validate(config)
-    task = make_task(config)
+    task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
     source = _source(config, data.split)
@@ -103,6 +105,8 @@ def build(config: ExperimentConfig) -> Experiment:
     if data.test_split:
         test = evaluation_data(config, data.test_split, eval_size)
     run_config = _run_config(config, source)
+    if run_config.class_weights:
+        task = make_task(config, run_config.class_weights)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
     num_steps = total_steps(config, per_epoch)
@@ -122,6 +126,7 @@ def build(config: ExperimentConfig) -> Experiment:
         task,
         preprocess=preprocess,
         augment=_augment(config),
+        penalty=penalty,
         axis_name=axis_name,
     )
     eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
@@ -166,15 +171,6 @@ def evaluation_data(config: ExperimentConfig, split: str, batch_size: int) -> Ev
     return EvalData(source, batch_size)
 
 
-def make_task(config: ExperimentConfig) -> Task:
-    """Returns the task that a configuration names."""
-    if config.task == "reconstruction":
-        return reconstruction()
-    if config.task == "capsules":
-        return capsules()
-    return classification(label_smoothing=config.label_smoothing)
-
-
 def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     name = config.model.name
     kind, wanted = model_kind(name), _KINDS[config.task]
@@ -183,7 +179,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             f"The task {config.task!r} needs a {wanted}; {name!r} is a {kind}."
         )
     arguments = dict(config.model.args)
-    preprocess = None
+    preprocess, weights = None, ()
     if config.task == "capsules" and not _takes_labels(create_model(name, **arguments)):
         raise ValueError(
             f"The task 'capsules' needs a model that is called with labels too, such "
@@ -199,6 +195,8 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
                 f"num_classes is {arguments['num_classes']}, but "
                 f"{config.data.name!r} has {source.num_classes} classes."
             )
+        if isinstance(classes, int):
+            weights = class_weights_of(config, source, classes)
         if config.data.standardize:
             preprocess = PreprocessConfig(*source.channel_stats())
     else:
@@ -219,6 +217,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         image_shape=source.image_shape,
         class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
+        class_weights=weights,
         best=(
             ("accuracy" if classifies else "loss") if config.data.validation else None
         ),
