@@ -230,7 +230,7 @@ def _models(args: list[str]) -> int:
             "" if row["params"] is None else f"{row['params']:,}",
             "" if row["macs"] is None else f"{row['macs'] / 1e6:,.2f} M",
             "x".join(map(str, row["image"] or ())),
-            ", ".join(_marked(entry) for entry in row["weights"]),
+            _some_sets(row["weights"], all_of_them=len(rows) == 1),
         ]
         for row in rows
     ]
@@ -240,8 +240,12 @@ def _models(args: list[str]) -> int:
     return 0
 
 
-def _marked(entry: dict[str, str]) -> str:
-    return entry["name"] + ("*" if entry["status"] == "loaded" else "")
+def _some_sets(sets: list[dict[str, str]], *, all_of_them: bool) -> str:
+    """Returns the names of published sets: two and a count, so that lines stay short."""
+    names = [e["name"] + ("*" if e["status"] == "loaded" else "") for e in sets]
+    if all_of_them or len(names) <= 3:
+        return ", ".join(names)
+    return ", ".join(names[:2]) + f" and {len(names) - 2} more"
 
 
 def _model_row(name: str) -> dict[str, Any]:
