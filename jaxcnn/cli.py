@@ -241,7 +241,7 @@ def _models(args: list[str]) -> int:
 
 
 def _some_sets(sets: list[dict[str, str]], *, all_of_them: bool) -> str:
-    """Returns the names of published sets: two and a count, so that lines stay short."""
+    """Returns the names of published sets; two and a count where lines grow long."""
     names = [e["name"] + ("*" if e["status"] == "loaded" else "") for e in sets]
     if all_of_them or len(names) <= 3:
         return ", ".join(names)
