@@ -1,5 +1,7 @@
 """Clipping, centring, Lookahead, rules, Muon and Ranger21, worked out by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,6 +239,10 @@ def test_ranger21_by_hand():
         np.testing.assert_allclose(params["kernel"], [[theta]], rtol=1e-5)
 
 
+def waves(p, step):
+    return jnp.cos((step + 1) * p) + step
+
+
 @pytest.mark.parametrize(
     ("switch", "value"),
     [
@@ -257,7 +263,8 @@ def test_every_part_of_ranger21_can_be_switched(switch, value):
         tx = make_optimizer("ranger21", 0.1, weight_decay=0.01, **options)
         params, state = start, tx.init(start)
         for step in range(5):
-            gradients = jax.tree.map(lambda p: jnp.cos((step + 1) * p) + step, params)
+            wave = functools.partial(waves, step=step)
+            gradients = jax.tree.map(wave, params)
             updates, state = tx.update(gradients, state, params)
             params = optax.apply_updates(params, updates)
         return flatten_named(params)
