@@ -14,7 +14,7 @@ from jaxcnn.typing import Array, PyTree
 
 
 class PlateauProgress(NamedTuple):
-    """What `ReduceOnPlateauRule.after` goes on from.
+    """What `PlateauRule.after` goes on from.
 
     Attributes:
         rate: The learning rate that holds now.
