@@ -1,17 +1,8 @@
 """Our residual networks against torchvision's, timm's, and published weights."""
 
-import os
-from pathlib import Path
-
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from jaxcnn.registry import create_model
-
-from .convert import arrays
-from .reference import check_evaluation, check_training, randomise, variables_of
+from .reference import check_evaluation, check_training, randomise
 
 STAGES = {
     "resnet18": (2, 2, 2, 2),
@@ -23,7 +14,6 @@ STAGES = {
     "resnext101_32x8d": (3, 4, 23, 3),
     "wide_resnet50_2": (3, 4, 6, 3),
 }
-IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def endpoints(name):
@@ -144,55 +134,3 @@ def test_resnext29(size, torch, torchvision):
         (*size, 3),
         endpoints={f"stage{k}_block3": f"layer{k}" for k in (1, 2, 3)},
     )
-
-
-@pytest.fixture(scope="module")
-def data_directory():
-    """The folder with `weights/resnet20-12fca82f.th` in it."""
-    directory = os.environ.get("JAXCNN_TEST_DATA")
-    if not directory:
-        pytest.skip("JAXCNN_TEST_DATA names no folder with the published weights")
-    return Path(directory)
-
-
-@pytest.fixture(scope="module")
-def cifar10_test():
-    """Images `[10000, 32, 32, 3]` uint8 and labels of CIFAR-10's test split."""
-    if not os.environ.get("TFDS_DATA_DIR"):
-        pytest.skip("TFDS_DATA_DIR names no folder with CIFAR-10")
-    tfds = pytest.importorskip("tensorflow_datasets")
-    source = tfds.data_source(
-        "cifar10", split="test", data_dir=os.environ["TFDS_DATA_DIR"]
-    )
-    examples = source.__getitems__(range(len(source)))
-    images = np.stack([example["image"] for example in examples])
-    return images, np.array([example["label"] for example in examples])
-
-
-@pytest.mark.parity
-def test_published_cifar_weights_reach_their_accuracy(
-    torch, data_directory, cifar10_test
-):
-    """91.73 % with the weights of https://github.com/akamaster/pytorch_resnet_cifar10.
-
-    In the copy of CIFAR-10 that this was first run on, 97 images (77 of train, 20 of
-    test, mostly ships) are re-encoded at JPEG quality; the others are exact. One image
-    more or less is left to rounding.
-    """
-    path = data_directory / "weights" / "resnet20-12fca82f.th"
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    model = create_model("resnet20_cifar")
-    variables = variables_of(model, (32, 32, 3), arrays(state), "akamaster")
-    mean, std = np.array(IMAGENET_MEAN_STD, np.float32).reshape(2, 1, 1, 1, 3)
-    images, labels = cifar10_test
-
-    @jax.jit
-    def predict(images):
-        x = (images.astype(jnp.float32) / 255 - mean) / std
-        return model.apply(variables, x).argmax(-1)
-
-    batches = np.split(images, 20)
-    correct = (np.concatenate([predict(batch) for batch in batches]) == labels).sum()
-    assert len(labels) == 10_000
-    assert abs(correct - 9_173) <= 1
