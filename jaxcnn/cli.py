@@ -246,12 +246,22 @@ def _models(args: list[str]) -> int:
             "" if row["params"] is None else f"{row['params']:,}",
             "" if row["macs"] is None else f"{row['macs'] / 1e6:,.2f} M",
             "x".join(map(str, row["image"] or ())),
-            ", ".join(f"{e['name']} ({e['status']})" for e in row["weights"]),
+            _some_sets(row["weights"], all_of_them=len(rows) == 1),
         ]
         for row in rows
     ]
-    print("\n".join(aligned(header, cells, left=2)))
+    print("\n".join(aligned(header, cells, left=(0, 1, 5))))
+    if any(row["weights"] for row in rows):
+        print("\nWeights marked * were loaded and measured; the others are mapped.")
     return 0
+
+
+def _some_sets(sets: list[dict[str, str]], *, all_of_them: bool) -> str:
+    """Returns the names of published sets; two and a count where lines grow long."""
+    names = [e["name"] + ("*" if e["status"] == "loaded" else "") for e in sets]
+    if all_of_them or len(names) <= 3:
+        return ", ".join(names)
+    return ", ".join(names[:2]) + f" and {len(names) - 2} more"
 
 
 def _model_row(name: str) -> dict[str, Any]:
@@ -301,7 +311,7 @@ def _summary(args: list[str]) -> int:
     flags = parse_flags(_Summary, args, prog="jaxcnn summary")
     if Path(flags.model).is_dir():
         config = RunConfig.load(flags.model)
-        model, usual = config.build_model(), tuple(config.image_shape)
+        model, usual = config.build_model(), config.input_shape
     else:
         options = {} if flags.classes is None else {"num_classes": flags.classes}
         model = jaxcnn.create_model(flags.model, **options)

@@ -36,6 +36,7 @@ class RunConfig:
             `[length, channels]`, or volume, `[depth, height, width, channels]`.
         class_names: One name a class.
         preprocess: What stands between stored pixels and the model.
+        class_weights: Weight of every class in the loss; empty if all weigh 1.
         best: The metric by which the best checkpoint is chosen, or None.
         mode: `"max"` or `"min"`: which value of it is best.
         data: What the run was trained on: name, number of examples, fingerprint.
@@ -48,6 +49,7 @@ class RunConfig:
     image_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     preprocess: PreprocessConfig | None = None
+    class_weights: tuple[float, ...] = ()
     best: str | None = None
     mode: str = "max"
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -87,6 +89,7 @@ class RunConfig:
             values = json.loads(path.read_text())
             values["image_shape"] = tuple(values["image_shape"])
             values["class_names"] = tuple(values["class_names"])
+            values["class_weights"] = tuple(values.get("class_weights", ()))
             if values.get("preprocess") is not None:
                 values["preprocess"] = PreprocessConfig.from_json(values["preprocess"])
             return cls(**values)

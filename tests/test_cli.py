@@ -140,11 +140,44 @@ def test_models_as_json_and_without_counts(capsys, monkeypatch):
 
 
 def test_models_names_the_published_weights(capsys, monkeypatch):
-    entry = counts.PublishedSet("somewhere:SET_1", "loaded")
-    monkeypatch.setattr(counts, "published_sets", lambda: {"lenet": (entry,)})
-    assert call(capsys, "models", "lenet").rstrip().endswith("somewhere:SET_1 (loaded)")
+    one = counts.PublishedSet("somewhere:SET_1", "loaded")
+    two = counts.PublishedSet("somewhere:SET_2", "mapped only")
+    monkeypatch.setattr(counts, "published_sets", lambda: {"lenet": (one, two)})
+    text = call(capsys, "models", "lenet")
+    assert "28x28x1  somewhere:SET_1*, somewhere:SET_2\n\nWeights marked *" in text
     (row,) = json.loads(call(capsys, "models", "lenet", "--json"))
-    assert row["weights"] == [{"name": "somewhere:SET_1", "status": "loaded"}]
+    assert row["weights"] == [
+        {"name": "somewhere:SET_1", "status": "loaded"},
+        {"name": "somewhere:SET_2", "status": "mapped only"},
+    ]
+
+
+def test_tables_of_published_weights_are_read(tmp_path, monkeypatch):
+    (tmp_path / "published").mkdir()
+    row = {"status": "loaded", "top1": 69.8}
+    tables = {
+        "resnet.json": {"resnet18": {"a:ONE": row, "a:TWO": {"status": "mapped only"}}},
+        "classes_imagenet.json": ["tench"],
+    }
+    for name, table in tables.items():
+        (tmp_path / "published" / name).write_text(json.dumps(table))
+    monkeypatch.setattr(counts.resources, "files", lambda package: tmp_path)
+    assert counts.published_sets.__wrapped__() == {
+        "resnet18": (
+            counts.PublishedSet("a:ONE", "loaded"),
+            counts.PublishedSet("a:TWO", "mapped only"),
+        )
+    }
+
+
+def test_models_counts_the_sets_that_would_make_a_line_long(capsys, monkeypatch):
+    sets = tuple(counts.PublishedSet(f"a:{n}", "mapped only") for n in range(5))
+    known = {"lenet": sets, "mlp": sets[:3]}
+    monkeypatch.setattr(counts, "published_sets", lambda: known)
+    text = call(capsys, "models", "*le*")
+    assert "28x28x1  a:0, a:1 and 3 more\n" in text
+    assert "28x28x1  a:0, a:1, a:2\n" in call(capsys, "models", "mlp")
+    assert "28x28x1  a:0, a:1, a:2, a:3, a:4\n" in call(capsys, "models", "lenet")
 
 
 def test_models_traces_nothing(capsys, monkeypatch):

@@ -25,8 +25,8 @@ PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
-PARTS = ("augment", "checkpoint", "data", "experiment", "layers", "losses", "metrics")
-PARTS += ("ops", "optim", "plotting", "train", "transfer")
+PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
+PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}
@@ -151,6 +151,7 @@ def parse_only(monkeypatch, tmp_path):
     # The package's `main` is the function, which hides the module of that name.
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
+    monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))

@@ -17,6 +17,8 @@ RANKS = {
     "registry": 0,
     "arithmetic": 0,
     "table": 0,
+    "labels": 0,
+    "ssim": 0,
     "ops": 1,
     "losses": 1,
     "metrics": 1,

@@ -4,8 +4,10 @@ from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import (
     DataConfig,
     ExperimentConfig,
+    LossConfig,
     ModelConfig,
     OptimizerConfig,
+    PenaltyConfig,
 )
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
@@ -14,8 +16,10 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PenaltyConfig",
     "Result",
     "build",
     "describe",

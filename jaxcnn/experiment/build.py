@@ -14,6 +14,11 @@ from jaxcnn.augment import compose, gaussian_noise, make_augment
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.experiment.objective import (
+    class_weights_of,
+    make_config_penalty,
+    make_task,
+)
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
@@ -22,14 +27,11 @@ from jaxcnn.train import (
     ParallelStep,
     Task,
     TrainState,
-    capsules,
-    classification,
     init_state,
     make_eval_step,
     make_mesh,
     make_train_step,
     parallelize,
-    reconstruction,
 )
 
 _AXIS = "batch"
@@ -95,7 +97,7 @@ def build(
         OSError: if the data are not there.
     """
     validate(config)
-    task = make_task(config)
+    task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
     source = _source(config, data.split)
@@ -112,6 +114,8 @@ def build(
     if data.test_split:
         test = evaluation_data(config, data.test_split, eval_size)
     run_config = _run_config(config, source)
+    if run_config.class_weights:
+        task = make_task(config, run_config.class_weights)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
     num_steps = total_steps(config, per_epoch)
@@ -125,6 +129,7 @@ def build(
         task,
         preprocess=preprocess,
         augment=_augment(config),
+        penalty=penalty,
         axis_name=axis_name,
     )
     eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
@@ -170,15 +175,6 @@ def evaluation_data(config: ExperimentConfig, split: str, batch_size: int) -> Ev
     return EvalData(source, batch_size)
 
 
-def make_task(config: ExperimentConfig) -> Task:
-    """Returns the task that a configuration names."""
-    if config.task == "reconstruction":
-        return reconstruction()
-    if config.task == "capsules":
-        return capsules()
-    return classification(label_smoothing=config.label_smoothing)
-
-
 def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     name = config.model.name
     kind, wanted = model_kind(name), _KINDS[config.task]
@@ -187,7 +183,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             f"The task {config.task!r} needs a {wanted}; {name!r} is a {kind}."
         )
     arguments = dict(config.model.args)
-    preprocess = None
+    preprocess, weights = None, ()
     if config.task == "capsules" and not _takes_labels(create_model(name, **arguments)):
         raise ValueError(
             f"The task 'capsules' needs a model that is called with labels too, such "
@@ -203,6 +199,8 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
                 f"num_classes is {arguments['num_classes']}, but "
                 f"{config.data.name!r} has {source.num_classes} classes."
             )
+        if isinstance(classes, int):
+            weights = class_weights_of(config, source, classes)
         if config.data.standardize:
             preprocess = PreprocessConfig(*source.channel_stats())
     else:
@@ -223,6 +221,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         image_shape=source.image_shape,
         class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
+        class_weights=weights,
         best=(
             ("accuracy" if classifies else "loss") if config.data.validation else None
         ),

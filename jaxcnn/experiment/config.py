@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxcnn.losses.penalties import KERNELS
 from jaxcnn.tree import nearest
 
 
@@ -124,6 +125,32 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What is made small."""
+
+    name: str | None = None
+    """One of the losses for the task, such as focal_loss; the task's own by default."""
+    options: Arguments = dataclasses.field(default_factory=dict)
+    """The loss's own, such as '{"gamma": 2.0}'."""
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    """A weight for every class, or balanced: by the training part's counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltyConfig:
+    """A penalty of parameters, added to the loss and logged apart from it."""
+
+    l1: float = 0.0
+    """Strength of the sum of absolute values."""
+    l2: float = 0.0
+    """Strength of half of the sum of squares; with l1 an elastic net."""
+    pattern: str = KERNELS
+    """The parameters, by regular expression."""
+    rules: Arguments = dataclasses.field(default_factory=dict)
+    """More of the same by pattern, such as '{"^head/": {"l2": 0.001}}'."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
     """A training run from data to report."""
 
@@ -134,8 +161,10 @@ class ExperimentConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     task: Literal["classification", "reconstruction", "capsules"] = "classification"
     """What to learn: classes, to give the image back, or both by capsules."""
+    loss: LossConfig = LossConfig()
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
+    penalty: PenaltyConfig = PenaltyConfig()
     epochs: float = 10.0
     """Passes over the training data."""
     steps: int | None = None
@@ -223,6 +252,15 @@ def validate(config: ExperimentConfig) -> None:
         )
     if config.task != "classification" and config.label_smoothing:
         raise ValueError("label_smoothing is for the task 'classification'.")
+    if config.task != "classification" and config.loss.class_weights is not None:
+        raise ValueError("loss.class_weights are for the task 'classification'.")
+    if config.task == "capsules" and (config.loss.name or config.loss.options):
+        raise ValueError(
+            "The task 'capsules' has its own loss: loss.name and loss.options are for "
+            "the other tasks."
+        )
+    if config.loss.options and not config.loss.name:
+        raise ValueError("loss.options need the loss by name: set loss.name.")
     if config.patience and not config.data.validation:
         raise ValueError("patience needs a validation part: set data.validation.")
     if config.optimizer.schedule == "plateau" and not config.data.validation:
@@ -249,16 +287,24 @@ def _from_json(cls: type, values: dict[str, Any]) -> Any:
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
             value = _from_json(hint, value)
-        elif typing.get_origin(hint) is tuple and value is not None:
+        elif isinstance(value, list) and _may_be_tuple(hint):
             value = tuple(value)
         arguments[name] = value
     return cls(**arguments)
 
 
+def _may_be_tuple(hint: Any) -> bool:
+    """Returns whether a field is a tuple, or may be one: JSON has lists alone."""
+    choices = (hint, *typing.get_args(hint))
+    return any(typing.get_origin(choice) is tuple for choice in choices)
+
+
 __all__ = [
     "DataConfig",
     "ExperimentConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PenaltyConfig",
     "validate",
 ]

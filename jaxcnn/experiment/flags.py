@@ -13,6 +13,7 @@ _SHORT = {
     "--model": "--model.name",
     "--data": "--data.name",
     "--optimizer": "--optimizer.name",
+    "--loss": "--loss.name",
 }
 
 

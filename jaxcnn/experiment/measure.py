@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from etils import epath
 
 from jaxcnn.data.preprocess import make_preprocess
-from jaxcnn.experiment.build import evaluation_data, make_task
+from jaxcnn.experiment.build import evaluation_data
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.objective import make_task
 from jaxcnn.run import load_run
 from jaxcnn.train import TrainState, evaluate, make_eval_step, parallelize
 
@@ -42,7 +43,8 @@ def measure_run(
     config = dataclasses.replace(config, data=data)
     batches = evaluation_data(config, split, data.eval_batch_size)
     preprocess = make_preprocess(run.config.preprocess)
-    step_fn = make_eval_step(run.model, make_task(config), preprocess=preprocess)
+    task = make_task(config, run.config.class_weights)
+    step_fn = make_eval_step(run.model, task, preprocess=preprocess)
     variables = dict(run.variables)
     state = TrainState(
         step=jnp.asarray(run.step, jnp.int32),

@@ -29,9 +29,10 @@ def squash(x: Array) -> Array:
         `[..., dims]`, of the same type, computed in float32.
 
     Example:
-        >>> print(squash(jnp.array([[0.0, 0.0], [3.0, 4.0]])).round(3))
-        [[0.    0.   ]
-         [0.577 0.769]]
+        >>> vectors = jnp.array([[0.0, 0.0], [3.0, 4.0]])
+        >>> print((26 * squash(vectors)).round(2))  # lengths 0 and 25 / 26
+        [[ 0.  0.]
+         [15. 20.]]
 
     References:
         Sabour et al., NeurIPS 2017, equation 1, https://arxiv.org/abs/1710.09829.

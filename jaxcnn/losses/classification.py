@@ -3,22 +3,38 @@
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.labels import are_classes, check_integers, check_labels
+from jaxcnn.losses.weights import Weights, weights_of
 from jaxcnn.typing import Array
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, *, label_smoothing: float = 0.0
+    logits: Array,
+    labels: Array,
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: Weights | None = None,
 ) -> Array:
-    r"""Cross entropy between integer labels and a softmax over the logits.
+    r"""Cross entropy between labels and a softmax over the logits.
 
-    With :math:`\epsilon` = `label_smoothing` and :math:`K` classes,
+    With :math:`\epsilon` = `label_smoothing`, :math:`w` = `class_weights` (1 without)
+    and :math:`K` classes, of which :math:`t_k` is the target's share,
 
-    .. math:: L = -\sum_k q_k \log p_k, \quad q_k = (1-\epsilon)[k=y] + \epsilon/K.
+    .. math::
+
+        L = -\sum_k w_k q_k \log p_k, \quad q_k = (1-\epsilon) t_k + \epsilon/K.
+
+    An integer label y means :math:`t_k = [k=y]`, so that without smoothing an example's
+    loss is :math:`-w_y \log p_y`. It is 0 at least (the targets' entropy where they are
+    soft) and has no upper bound; :math:`\log K` is that of a guess.
 
     Args:
         logits: Unnormalised scores, `[batch, classes]`, of any float type.
-        labels: Class indices in `[0, classes)`, `[batch]`, integers.
+        labels: Class indices in `[0, classes)`, `[batch]`, integers; or soft labels,
+            the share of every class, `[batch, classes]`, floats (mixup, distillation).
         label_smoothing: Share of the target mass spread over all classes.
+        class_weights: One weight a class, `[classes]`, see `balanced_weights`. The
+            caller's mean divides by the number of examples, not by their weights' sum.
 
     Returns:
         The loss of every example in nats, `[batch]`, float32. The caller masks and
@@ -26,8 +42,8 @@ def softmax_cross_entropy(
         instead of learning from it.
 
     Raises:
-        ValueError: if `label_smoothing` is outside `[0, 1)`, the shapes do not fit, or
-            the labels are not integers.
+        ValueError: if `label_smoothing` is outside `[0, 1)`, the shapes do not fit, the
+            labels are of another type, or `class_weights` are not one a class.
 
     Example:
         >>> loss = softmax_cross_entropy(jnp.zeros((1, 10)), jnp.array([3]))
@@ -40,22 +56,40 @@ def softmax_cross_entropy(
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing} is not in [0, 1).")
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(
-            f"logits {logits.shape} and labels {labels.shape} do not fit: "
-            "[batch, classes] and [batch] are needed."
-        )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be integer class indices, not {labels.dtype}.")
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    soft = logits.ndim == 2 and labels.shape == logits.shape
+    if soft:
+        _check_soft(labels)
+    else:
+        check_labels(logits, labels)
     classes = logits.shape[1]
-    is_label = jnp.arange(classes)[None, :] == labels[:, None]
-    # Selected, not multiplied by a one-hot: 0 * inf would be nan.
-    loss = -jnp.where(is_label, log_probs, 0.0).sum(axis=1)
+    weights = weights_of(class_weights, classes)
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    if weights is not None:
+        log_probs = _weighted(log_probs, weights[None, :])
+    if soft:
+        shares = labels.astype(jnp.float32)
+        loss = -_weighted(log_probs, shares).sum(axis=1)
+    else:
+        is_label = jnp.arange(classes)[None, :] == labels[:, None]
+        # Selected, not multiplied by a one-hot: 0 * inf would be nan.
+        loss = -jnp.where(is_label, log_probs, 0.0).sum(axis=1)
     if label_smoothing:
         spread = -log_probs.mean(axis=1)
         loss = (1 - label_smoothing) * loss + label_smoothing * spread
-    return jnp.where((labels >= 0) & (labels < classes), loss, jnp.nan)
+    return loss if soft else jnp.where(are_classes(labels, classes), loss, jnp.nan)
+
+
+def _check_soft(labels: Array) -> None:
+    if not jnp.issubdtype(labels.dtype, jnp.floating):
+        raise ValueError(
+            f"soft labels [batch, classes] must be floats, not {labels.dtype}; class "
+            "indices are [batch]."
+        )
+
+
+def _weighted(log_probs: Array, weights: Array) -> Array:
+    """Returns the products, 0 where the weight is: 0 * inf would be nan."""
+    return jnp.where(weights == 0, 0.0, log_probs * weights)
 
 
 def margin_loss(
@@ -130,7 +164,6 @@ def _present(scores: Array, labels: Array) -> tuple[Array, Array]:
             f"lengths {scores.shape} and labels {labels.shape} do not fit: "
             "[batch, classes] and [batch] or [batch, classes] are needed."
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be integer class indices, not {labels.dtype}.")
-    inside = (labels >= 0) & (labels < scores.shape[1])
+    check_integers(labels)
+    inside = are_classes(labels, scores.shape[1])
     return jax.nn.one_hot(labels, scores.shape[1], dtype=jnp.float32), inside

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxcnn.labels import are_classes, check_labels
 from jaxcnn.typing import Array
 
 
@@ -49,13 +50,7 @@ def top_k_correct(logits: Array, labels: Array, k: int) -> Array:
         >>> print(top_k_correct(jnp.array([[0.5, 0.1, 0.4]]), jnp.array([2]), 2))
         [1.]
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(
-            f"logits {logits.shape} and labels {labels.shape} do not fit: "
-            "[batch, classes] and [batch] are needed."
-        )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be integer class indices, not {labels.dtype}.")
+    check_labels(logits, labels)
     classes = logits.shape[1]
     if not 1 <= k <= classes:
         raise ValueError(f"k={k} is not between 1 and the {classes} classes.")
@@ -63,7 +58,7 @@ def top_k_correct(logits: Array, labels: Array, k: int) -> Array:
     score = jnp.where(index == label, logits, 0).sum(axis=1, keepdims=True)
     # "Not lower" rather than "higher": comparisons with nan are false.
     ahead = jnp.where(index < label, ~(logits < score), ~(logits <= score))
-    inside = (labels >= 0) & (labels < classes)
+    inside = are_classes(labels, classes)
     return (inside & (ahead.sum(axis=1) < k)).astype(jnp.float32)
 
 

@@ -58,14 +58,17 @@ class PublishedSet:
 def published_sets() -> dict[str, tuple[PublishedSet, ...]]:
     """Returns the published sets of weights by model, from the tables beside them."""
     folder = resources.files("jaxcnn.models").joinpath("published")
-    found: dict[str, tuple[PublishedSet, ...]] = {}
-    if not folder.is_dir():
-        return found
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        for row in json.loads(file.read_text()) if file.suffix == ".json" else ():
-            entry = PublishedSet(row["set"], row["status"])
-            found[row["model"]] = (*found.get(row["model"], ()), entry)
-    return found
+    tables = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(folder.iterdir() if folder.is_dir() else (), key=str)
+        if file.name.endswith(".json")
+    ]
+    return {
+        model: tuple(PublishedSet(name, row["status"]) for name, row in sets.items())
+        for table in tables
+        if isinstance(table, dict)  # lists are names of classes
+        for model, sets in table.items()
+    }
 
 
 def usual_image_shape(model: str | nn.Module) -> tuple[int, ...]:

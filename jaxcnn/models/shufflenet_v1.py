@@ -111,6 +111,7 @@ class ShuffleNetV1(nn.Module):
         check_choice("groups", self.groups, _FEATURES)
         check_number("width", self.width, 0.01, whole=False)
         check_numbers("stage_sizes", self.stage_sizes, 1)
+        _check_groups(self)
         super().__post_init__()
 
     @nn.compact
@@ -122,10 +123,9 @@ class ShuffleNetV1(nn.Module):
             "dtype": self.dtype,
             "axis_name": self.axis_name,
         }
-        width = round(self.stem_features * self.width)
+        width, features = _widths(self)
         stem = ConvNorm(width, 3, 2, activation="relu", name="stem", **options)
         x = max_pool(stem(images, train=train), 3, 2, 1)
-        features = round(_FEATURES[self.groups] * self.width)
         for stage, units in enumerate(self.stage_sizes):
             for number in range(units):
                 x = ShuffleUnit(
@@ -138,6 +138,23 @@ class ShuffleNetV1(nn.Module):
                 )(x, train=train)
         x = global_average_pool(x.astype(jnp.float32))
         return nn.Dense(self.num_classes, name="head")(x) if self.num_classes else x
+
+
+def _widths(model: ShuffleNetV1) -> tuple[int, int]:
+    """Returns the channels of the stem and of the first stage."""
+    features = _FEATURES[model.groups] * model.width
+    return max(1, round(model.stem_features * model.width)), round(features)
+
+
+def _check_groups(model: ShuffleNetV1) -> None:
+    stem, features = _widths(model)
+    if features % (4 * model.groups) or (features - stem) % model.groups:
+        raise ValueError(
+            f"groups={model.groups} and width={model.width} do not go together: the "
+            f"first stage's {features} channels must be a multiple of 4 * groups, "
+            f"and without the stem's {stem} a multiple of groups. Try another "
+            "width or stem_features."
+        )
 
 
 @endpoints_of(ShuffleNetV1)

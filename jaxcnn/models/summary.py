@@ -307,7 +307,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
         ]
         for row in rows
     ]
-    return aligned(header.split(), cells, left=2)
+    return aligned(header.split(), cells, left=(0, 1))
 
 
 def _totals_table(totals: dict[str, KindTotal]) -> list[str]:

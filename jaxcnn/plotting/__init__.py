@@ -4,6 +4,7 @@ Matplotlib is loaded on use, and only its objects are used: no window is opened 
 global figure or setting is changed.
 """
 
+from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
@@ -11,6 +12,7 @@ from jaxcnn.plotting.rates import learning_rate_range
 
 __all__ = [
     "comparison_grid",
+    "draw_convolution",
     "function_grid",
     "image_grid",
     "learning_curves",

@@ -18,7 +18,9 @@ from jaxcnn.train.hooks import (
     read_metrics,
 )
 from jaxcnn.train.loop import Loop, NonFiniteError, fit
+from jaxcnn.train.multi_label import multi_label
 from jaxcnn.train.parallel import ParallelStep, make_mesh, parallelize
+from jaxcnn.train.regression import regression
 from jaxcnn.train.state import TrainState, init_state
 from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
 from jaxcnn.train.task import Task, classification, reconstruction
@@ -50,7 +52,9 @@ __all__ = [
     "make_mesh",
     "make_predict_step",
     "make_train_step",
+    "multi_label",
     "parallelize",
     "read_metrics",
     "reconstruction",
+    "regression",
 ]

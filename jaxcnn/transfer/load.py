@@ -8,13 +8,12 @@ from typing import Any
 from flax import linen as nn
 
 from jaxcnn.layers.checks import check_number
+from jaxcnn.models.counts import usual_image_shape
 from jaxcnn.registry import create_model
 from jaxcnn.transfer.fit import Build, Stored, fit_variables, read_stored
 from jaxcnn.transfer.origin import Opened, Weights, open_weights
 from jaxcnn.transfer.pretrained import (
     PretrainedConfig,
-    pretrained_config,
-    pretrained_sets,
 )
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, PyTree
@@ -169,7 +168,7 @@ def _image_shape(
     config = opened.config
     shape = config.image_shape if config is not None else None
     if shape is None:
-        shape = usual_shape(name, create_model(name, **options))
+        shape = _usual_shape(name, create_model(name, **options))
     if image_size is None:
         return tuple(shape)
     size = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
@@ -178,12 +177,9 @@ def _image_shape(
     return (*size, shape[-1])
 
 
-def usual_shape(name: str, model: nn.Module) -> tuple[int, ...]:
+def _usual_shape(name: str, model: nn.Module) -> tuple[int, ...]:
     """Returns the shape of the images that a model is usually given."""
-    if hasattr(model, "image_shape"):
-        return tuple(model.image_shape)
-    for weights in pretrained_sets(name)[:1]:
-        return pretrained_config(name, weights).image_shape
-    if name.endswith("_cifar"):
-        return (32, 32, 3)
-    return (224, 224, 3) if getattr(model, "num_classes", 10) == 1000 else (28, 28, 1)
+    try:
+        return usual_image_shape(model if hasattr(model, "image_shape") else name)
+    except ValueError:  # a model of the user's own
+        return (224, 224, 3)

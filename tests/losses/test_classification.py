@@ -166,3 +166,56 @@ def test_margin_loss_of_a_label_outside_the_classes_is_nan():
 def test_margin_loss_explains_bad_arguments(labels, options, message):
     with pytest.raises(ValueError, match=message):
         margin_loss(jnp.zeros((2, 4)), jnp.asarray(labels), **options)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "options", "expected"),
+    [
+        # Probabilities 1/4 and 3/4.
+        ([0.0, np.log(3)], [0.5, 0.5], {}, (np.log(4) + np.log(4 / 3)) / 2),
+        ([0.0, np.log(3)], [0.0, 1.0], {}, np.log(4 / 3)),
+        ([-np.inf, 0.0], [0.0, 1.0], {}, 0.0),
+        ([0.0, np.log(3)], 0, {"class_weights": [2.0, 5.0]}, 2 * np.log(4)),
+        (
+            [0.0, np.log(3)],
+            0,
+            {"class_weights": [2.0, 5.0], "label_smoothing": 0.2},
+            0.9 * 2 * np.log(4) + 0.1 * 5 * np.log(4 / 3),
+        ),
+        (
+            [0.0, np.log(3)],
+            [0.5, 0.5],
+            {"class_weights": [2.0, 0.0]},
+            0.5 * 2 * np.log(4),
+        ),
+        ([0.0, -np.inf], 0, {"class_weights": [1.0, 0.0]}, 0.0),
+    ],
+)
+def test_value_of_soft_labels_and_weights(logits, labels, options, expected):
+    loss = softmax_cross_entropy(jnp.array([logits]), jnp.array([labels]), **options)
+    np.testing.assert_allclose(loss, [expected], rtol=1e-6)
+
+
+def scores(*shape):
+    return 5 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def test_soft_labels_equal_optax():
+    logits = scores(9, 7)
+    labels = np.random.default_rng(1).dirichlet(np.ones(7), 9).astype(np.float32)
+    got = softmax_cross_entropy(logits, labels)
+    expected = optax.softmax_cross_entropy(logits, labels)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_soft_labels_that_are_one_hot_equal_hard_ones():
+    logits, labels = scores(9, 7), np.arange(9) % 7
+    options = {"label_smoothing": 0.1, "class_weights": np.arange(7.0)}
+    loss = jax.jit(lambda *pair: softmax_cross_entropy(*pair, **options))
+    hard, soft = loss(logits, labels), loss(logits, np.eye(7, dtype="f")[labels])
+    np.testing.assert_allclose(soft, hard, rtol=1e-6)
+
+
+def test_refuses_soft_labels_of_integers():
+    with pytest.raises(ValueError, match=r"soft labels .* must be floats, not int32"):
+        softmax_cross_entropy(jnp.zeros((2, 3)), jnp.zeros((2, 3), jnp.int32))

@@ -6,14 +6,23 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.losses import absolute_error, binary_cross_entropy, squared_error
+from jaxcnn.losses import (
+    absolute_error,
+    binary_cross_entropy,
+    half_squared_error,
+    huber,
+    squared_error,
+)
 
 binary_cross_entropy_of_logits = functools.partial(
     binary_cross_entropy, from_logits=True
 )
 LOSSES = {
     "squared_error": squared_error,
+    "half_squared_error": half_squared_error,
     "absolute_error": absolute_error,
+    "huber": huber,
+    "huber_2": functools.partial(huber, delta=2.0),
     "binary_cross_entropy": binary_cross_entropy,
     "binary_cross_entropy_of_logits": binary_cross_entropy_of_logits,
 }
@@ -24,7 +33,12 @@ LOG2, LOG3 = np.log(2), np.log(3)
     ("name", "outputs", "targets", "expected"),
     [
         ("squared_error", [1.0, 3.0], [0.0, 1.0], 2.5),
+        ("half_squared_error", [1.0, 3.0], [0.0, 1.0], 2.5),
+        ("half_squared_error", [1.0, 3.0, 2.0], [0.0, 1.0, 0.0], 4.5),
         ("absolute_error", [1.0, -3.0], [0.0, 1.0], 2.5),
+        ("huber", [0.5, -3.0], [0.0, 0.0], (0.125 + 2.5) / 2),
+        ("huber", [1.0], [0.0], 0.5),
+        ("huber_2", [1.0, 5.0], [0.0, 0.0], (0.5 + 8) / 2),
         ("binary_cross_entropy", [0.5, 0.25], [1.0, 1.0], 1.5 * LOG2),
         ("binary_cross_entropy", [0.5, 0.75], [0.0, 0.0], 1.5 * LOG2),
         ("binary_cross_entropy", [0.25, 0.25], [0.5, 0.5], 2 * LOG2 - LOG3 / 2),
@@ -56,6 +70,7 @@ def images(key):
     [
         ("squared_error", optax.squared_error),
         ("absolute_error", lambda o, t: jnp.abs(o - t)),
+        ("huber", optax.huber_loss),
         (
             "binary_cross_entropy",
             lambda o, t: optax.sigmoid_binary_cross_entropy(jnp.log(o / (1 - o)), t),
@@ -95,3 +110,27 @@ def test_refuses_other_shapes(name, images):
     message = r"outputs \(5, 4, 3, 2\) and targets \(5, 4, 3, 1\) differ in shape"
     with pytest.raises(ValueError, match=message):
         LOSSES[name](outputs, targets[..., :1])
+
+
+def test_half_squared_error_has_the_difference_for_its_gradient():
+    outputs, targets = jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 1.0]])
+    slope = jax.grad(lambda y: half_squared_error(y, targets).sum())(outputs)
+    np.testing.assert_array_equal(slope, outputs - targets)
+
+
+def test_absolute_error_has_the_sign_for_its_gradient():
+    outputs = jnp.array([[2.0, -3.0, 0.0, 1e30]])
+    slope = jax.grad(lambda y: absolute_error(y, jnp.zeros((1, 4))).sum())(outputs)
+    np.testing.assert_array_equal(4 * slope, [[1, -1, 0, 1]])
+
+
+def test_the_gradient_of_huber_is_clipped():
+    outputs = jnp.array([[0.5, -0.5, 7.0, -1e30]])
+    slope = jax.grad(lambda y: huber(y, jnp.zeros((1, 4)), delta=2.0).sum())(outputs)
+    np.testing.assert_allclose(4 * slope, [[0.5, -0.5, 2.0, -2.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("delta", [0, -1.0, float("nan"), float("inf")])
+def test_huber_refuses_a_delta(delta):
+    with pytest.raises(ValueError, match="must be a finite number above 0"):
+        huber(jnp.zeros((1, 2)), jnp.zeros((1, 2)), delta=delta)

@@ -101,7 +101,7 @@ VARIANTS = {
         InceptionV3,
         {
             "pool_features": (32,),
-            "channels_7x7": (128,),
+            "channels_7x7": (),
             "last_modules": 1,
             "width": 1 / 16,
             "dropout": 0,
@@ -137,7 +137,7 @@ VARIANTS = {
     ),
     "xception": (
         Xception,
-        {"middle_blocks": 1, "width": 1 / 32, "dropout": 0},
+        {"middle_blocks": 0, "width": 1 / 32, "dropout": 0},
         (16, 16, 3),
     ),
     "cnn1d": (Cnn, {"rank": 1, "features": (4, 8), "norm": "batch"}, (16, 3)),
@@ -256,7 +256,7 @@ quick_jit = functools.partial(
 )
 
 every_variant = pytest.mark.parametrize("name", VARIANTS)
-#: Differ from another variant in their parameters alone.
+#: Differ from another variant in their parameters alone, or cost too much to compile.
 NAMES_ALONE = {
     "cnn1d",
     "cnn_group",
@@ -265,10 +265,19 @@ NAMES_ALONE = {
     "resnet_v2_cifar",
     "densenet_cifar",
     "vgg_plain",
+    "inception_v4",
+    "inception_resnet_v2",
 }
+#: Take half a minute each to compile: with the tests that are run by hand.
+SLOW = {"inception_v3", "xception"}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name not in NAMES_ALONE]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in VARIANTS
+        if name not in NAMES_ALONE
+    ],
 )
 
 
@@ -338,8 +347,10 @@ def test_learns_one_batch_and_every_parameter_has_a_gradient(name):
             for leaf, gradient in flatten_named(grads).items():
                 assert np.isfinite(gradient).all(), leaf
                 assert np.any(gradient), f"{leaf} has no gradient"
+        if k > 1 and losses[-1] < 0.1:
+            break
     assert losses[0] > 0.7  # a capsule that is not yet there costs 0.81
-    assert min(losses[-5:]) < 0.1
+    assert losses[-1] < 0.1
 
 
 @every_family

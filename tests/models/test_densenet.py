@@ -1,5 +1,7 @@
 """Dense networks: what is concatenated, small images, dropout, messages."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,11 @@ import pytest
 
 from jaxcnn.models import DenseNet, feature_info
 from jaxcnn.models.densenet import DenseBlock, DenseLayer
+
+#: Compiling takes all the time here, and less without LLVM's optimisations.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 
 def noise(*shape):
@@ -23,7 +30,7 @@ def logits_of(model, image):
 def test_a_block_keeps_its_input_and_what_each_layer_added():
     x = noise(2, 3, 3, 5)
     block = DenseBlock(layers=2, growth_rate=4, bottleneck=1)
-    y, variables = jax.jit(
+    y, variables = quick_jit(
         lambda: block.init_with_output(jax.random.key(0), x, train=False)
     )()
     assert y.shape == (2, 3, 3, 5 + 2 * 4)
@@ -61,9 +68,9 @@ def test_images_too_small_for_the_transitions_are_refused(model, smallest):
 def test_dropout_is_of_training_alone():
     model = DenseNet((1, 1), 4, 4, "cifar", dropout=0.5, num_classes=3)
     x = noise(4, 4, 4, 3)
-    variables = jax.jit(model.init)(jax.random.key(0), x)
+    variables = quick_jit(model.init)(jax.random.key(0), x)
 
-    @jax.jit
+    @quick_jit
     def train(key):
         return model.apply(
             variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]

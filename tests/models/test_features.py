@@ -30,7 +30,7 @@ def test_families_of_large_images_have_endpoints():
     "name", [name for name in FAMILIES if has_endpoints(create_model(name))]
 )
 def test_endpoints_exist_and_their_reductions_go_up(name):
-    features = feature_info(name)
+    features = feature_info(name, GOLDEN[name]["image"])
     reductions = [feature.reduction for feature in features]
     assert len(features) >= 2
     assert reductions == sorted(set(reductions))

@@ -1,5 +1,6 @@
 """Residual networks: strides, shortcuts, identity at the start, messages."""
 
+import functools
 from typing import Any
 
 import jax
@@ -23,6 +24,11 @@ from jaxcnn.models import (
     resnet50,
 )
 from jaxcnn.tree import flatten_named
+
+#: Compiling takes all the time here, and less without LLVM's optimisations.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 
 def noise(*shape):
@@ -72,7 +78,7 @@ def test_a_block_starts_as_the_identity_unless_told_not_to(block):
     features = 8 if block is BasicBlock else 2
     for zero_init in (True, False):
         module = block(features, zero_init=zero_init)
-        y, _ = jax.jit(
+        y, _ = quick_jit(
             lambda key, module=module: module.init_with_output(key, x, train=False)
         )(jax.random.key(1))
         assert np.allclose(y, x) == zero_init
@@ -82,7 +88,7 @@ def test_option_a_takes_every_second_pixel_and_pads_both_sides():
     x = np.abs(noise(1, 6, 7, 2))
     # The branch starts as zero.
     module = BasicBlock(4, stride=2, shortcut="identity")
-    y, variables = jax.jit(
+    y, variables = quick_jit(
         lambda: module.init_with_output(jax.random.key(1), x, train=False)
     )()
     np.testing.assert_allclose(y[..., 1:3], x[:, ::2, ::2], rtol=1e-6)
@@ -161,8 +167,8 @@ def test_dropped_branches_leave_the_shortcut():
     """Without its branch the block returns what the ReLU makes of its input."""
     x = np.abs(noise(64, 2, 2, 4))
     block = BasicBlock(4, drop_path=0.5, zero_init=False)
-    variables = jax.jit(lambda: block.init(jax.random.key(0), x, train=False))()
-    y, _ = jax.jit(
+    variables = quick_jit(lambda: block.init(jax.random.key(0), x, train=False))()
+    y, _ = quick_jit(
         lambda key: block.apply(
             variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
         )
@@ -183,7 +189,7 @@ def test_dropped_branches_leave_the_shortcut():
 def test_what_the_shortcut_adds(block, options, factor):
     """A block whose branch is zero returns the factor times its input."""
     x = np.abs(noise(2, 3, 3, 4))
-    variables = jax.jit(
+    variables = quick_jit(
         lambda: block(4, **options).init(jax.random.key(0), x, train=False)
     )()
     params = jax.tree.map(jnp.zeros_like, variables["params"])
@@ -231,7 +237,7 @@ def test_shortcuts_without_parameters(make, shortcut):
 @pytest.mark.parametrize(
     "model",
     [
-        ResNet((1, 1), BasicBlock, width=4, shortcut="none", num_classes=3),
+        ResNet((1,), BasicBlock, width=4, shortcut="none", num_classes=3),
         ResNetV2((1,), PreActBasicBlock, 4, "none", zero_init=True, num_classes=3),
     ],
 )
@@ -239,7 +245,7 @@ def test_gradients_flow_through_a_plain_network(model):
     """No last scale or kernel starts as zero in it."""
     x = noise(4, 8, 8, 3)
 
-    @jax.jit
+    @quick_jit
     def gradient():
         variables = model.init(jax.random.key(0), x)
 
@@ -256,7 +262,7 @@ def test_a_pre_activation_network_can_start_as_its_shortcuts(make):
     x = noise(2, 4, 4, 16)
     for zero_init in (True, False):
         block = make().block(16, zero_init=zero_init)
-        y, _ = jax.jit(
+        y, _ = quick_jit(
             lambda key, block=block: block.init_with_output(key, x, train=False)
         )(jax.random.key(1))
         assert np.allclose(y, x) == zero_init
@@ -265,7 +271,7 @@ def test_a_pre_activation_network_can_start_as_its_shortcuts(make):
 def test_dropout_stands_before_the_last_convolution():
     x = noise(2, 4, 4, 8)
     block = PreActBasicBlock(8, dropout=0.5)
-    variables = jax.jit(lambda: block.init(jax.random.key(0), x, train=False))()
+    variables = quick_jit(lambda: block.init(jax.random.key(0), x, train=False))()
 
     def outputs(train):
         _, state = block.apply(
@@ -286,13 +292,13 @@ def test_axis_name_reaches_every_norm():
     model = ResNet((1,), BasicBlock, width=4, num_classes=2, axis_name="devices")
     alone = model.clone(axis_name=None)
     images = noise(4, 2, 8, 8, 1)
-    variables = jax.jit(alone.init)(jax.random.key(1), images[0])
+    variables = quick_jit(alone.init)(jax.random.key(1), images[0])
 
     def apply(model, x):
         return model.apply(variables, x, train=True, mutable=["batch_stats"])[0]
 
-    shared = jax.jit(jax.vmap(lambda x: apply(model, x), axis_name="devices"))(images)
-    whole = jax.jit(lambda x: apply(alone, x))(images.reshape(8, 8, 8, 1))
+    shared = quick_jit(jax.vmap(lambda x: apply(model, x), axis_name="devices"))(images)
+    whole = quick_jit(lambda x: apply(alone, x))(images.reshape(8, 8, 8, 1))
     np.testing.assert_allclose(shared.reshape(8, 2), whole, atol=1e-5)
 
 

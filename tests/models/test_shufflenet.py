@@ -183,6 +183,11 @@ def first_unit(channels):
     [
         (lambda: ShuffleNetV1(groups=5), "groups=5 is unknown.* 1, 2, 3, 4, 8"),
         (lambda: ShuffleNetV1(width=0), "width must be .* at least 0.01, got 0"),
+        (
+            lambda: ShuffleNetV1(groups=8, width=0.5),
+            "groups=8 and width=0.5 do not go together: .* 192 .* stem's 12 a",
+        ),
+        (lambda: ShuffleNetV1(groups=4, width=0.5), "groups=4 .* first stage's 136"),
         (lambda: ShuffleNetV1(stage_sizes=4), "stage_sizes must be a sequence"),
         (lambda: ShuffleUnit(20, groups=2), "features=20 must be a multiple of .* 8"),
         (lambda: ShuffleUnit(16, groups=2, stride=3), "stride=3 is unknown.* 1, 2"),

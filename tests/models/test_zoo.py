@@ -90,7 +90,7 @@ def test_the_table_of_counts_has_no_other_rows():
     assert set(counts.model_counts()) <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_training_with_one_channel_and_an_image_that_is_not_square(name):
     *sizes, last, _ = GOLDEN[name]["image"]
     model = create_model(name, num_classes=7, dtype=jnp.bfloat16)

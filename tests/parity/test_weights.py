@@ -15,6 +15,8 @@ from jaxcnn.data.preprocess import PreprocessConfig
 from jaxcnn.transfer.safetensors import read_safetensors, write_safetensors
 from jaxcnn.transfer.weight_file import read_weights
 
+from .compare import assert_close
+
 pytestmark = pytest.mark.parity
 
 TORCH_TYPES = [
@@ -162,6 +164,40 @@ def test_a_published_set_is_taken_from_the_cache(tmp_path, monkeypatch):
     _, one = jaxcnn.load_model("resnet20_cifar", "akamaster:cifar10")
     _, other = jaxcnn.load_model("resnet20_cifar", file)
     jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_the_published_squeezenet_names_what_is_on_photographs(tmp_path, monkeypatch):
+    """Converted from Caffe: blue first, the mean subtracted, nothing divided."""
+    if "JAXCNN_TEST_DATA" not in os.environ:
+        pytest.skip("JAXCNN_TEST_DATA is not set")
+    data = Path(os.environ["JAXCNN_TEST_DATA"])
+    monkeypatch.setenv("JAXCNN_HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    shutil.copy(data / "weights" / "squeezenet1_0-imagenet.npz", tmp_path / "weights")
+    model, variables = jaxcnn.load_model("squeezenet1_0", "caffe:imagenet")
+    config = jaxcnn.pretrained_config("squeezenet1_0", "caffe:imagenet")
+    preprocess = jaxcnn.make_preprocess(config)
+    predict = jax.jit(lambda images: model.apply(variables, preprocess(images)))
+    for file, name in (("chelsea.png", "Egyptian cat"), ("coffee.png", "espresso")):
+        with Image.open(data / "photos" / file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert config.class_names[int(predict(pixels[None]).argmax())] == name
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torchvision_gives_its_logits(torch, torchvision, tmp_path, zipped):
+    """The whole way: saved by PyTorch, read without it, named, turned, computed."""
+    reference = torchvision.models.squeezenet1_1(num_classes=7).eval()
+    path = tmp_path / "x.pth"
+    state = {"state_dict": torch.nn.DataParallel(reference).state_dict()}
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    model, variables = jaxcnn.load_model("squeezenet1_1", path)
+    assert model.num_classes == 7
+    images = np.random.default_rng(0).standard_normal((2, 64, 48, 3)).astype(np.float32)
+    with torch.no_grad():
+        planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+        expected = reference(planes).numpy()
+    assert_close(jax.jit(model.apply)(variables, images), expected)
 
 
 @pytest.mark.parametrize(("resize", "crop"), [(256, 224), (300, 299)])

@@ -123,9 +123,13 @@ def _words(values: dict[str, Any]) -> str:
     )
 
 
+#: How the names of metrics start that are shares of examples.
+_SHARES = ("top_", "exact_match", "recall_", "precision_")
+
+
 def format_metric(name: str, value: float) -> str:
     """Returns a metric as people write it: shares in per cent, PSNR in dB."""
-    if name == "accuracy" or name.startswith("top_"):
+    if name.endswith("accuracy") or name.startswith(_SHARES):
         return f"{100 * value:.2f} %"
     if name == "psnr":
         return f"{value:.2f} dB"
