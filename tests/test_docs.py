@@ -151,6 +151,7 @@ def parse_only(monkeypatch, tmp_path):
     # The package's `main` is the function, which hides the module of that name.
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
+    monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
