@@ -75,9 +75,10 @@ def run(
     )
     step = jaxcnn.parallelize(step)
     found: dict[str, list] = {"curves": [], "validation": [], "measures": []}
+    example = parts[0].source.images[:1]
+    init = jax.jit(lambda key: jaxcnn.init_state(model, tx, key, example))
     for seed, data in enumerate(parts):
-        example = data.source.images[:1]
-        state = jaxcnn.init_state(model, tx, jax.random.key(seed), example)
+        state = init(jax.random.key(seed))
         curve, best = [], None
         for epoch in range(EVERY, EPOCHS + 1, EVERY):
             steps = epoch * data.steps_per_epoch
