@@ -19,6 +19,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
 
   train [FILE.py [RECIPE]]
                       train what flags or an experiment file describe, or go on with it
+  lr-range [FILE.py [RECIPE]]
+                      find a learning rate: try growing ones and draw the loss
   evaluate RUN        measure a trained model on a split of its data
   predict RUN IMAGE   name what is on pictures
   models              list the models
@@ -60,17 +62,31 @@ def dispatch(args: list[str]) -> int:
 
 
 def _train(args: list[str]) -> int:
-    from jaxcnn.experiment.config import ExperimentConfig
     from jaxcnn.experiment.flags import parse_config
     from jaxcnn.experiment.main import run
 
-    default = ExperimentConfig()
-    if args and args[0].endswith(".py"):
-        path, args = Path(args[0]), args[1:]
-        recipe = [args.pop(0)] if args and not args[0].startswith("-") else []
-        default = _config_of(path, *recipe)
+    default, args = _default(args)
     text = "Trains what the flags describe; FILE.py before them gives the defaults."
     return run(parse_config(default, args, prog="jaxcnn train", description=text))
+
+
+def _lr_range(args: list[str]) -> int:
+    from jaxcnn.experiment.lr_range import command
+
+    default, args = _default(args)
+    print(command(default, args))
+    return 0
+
+
+def _default(args: list[str]) -> tuple[Any, list[str]]:
+    """Returns what FILE.py [RECIPE] before the flags describes, and the flags."""
+    from jaxcnn.experiment.config import ExperimentConfig
+
+    if not args or not args[0].endswith(".py"):
+        return ExperimentConfig(), args
+    path, args = Path(args[0]), args[1:]
+    recipe = [args.pop(0)] if args and not args[0].startswith("-") else []
+    return _config_of(path, *recipe), args
 
 
 def _config_of(path: Path, *recipe: str) -> Any:
@@ -230,7 +246,7 @@ def _models(args: list[str]) -> int:
             "" if row["params"] is None else f"{row['params']:,}",
             "" if row["macs"] is None else f"{row['macs'] / 1e6:,.2f} M",
             "x".join(map(str, row["image"] or ())),
-            ", ".join(_marked(entry) for entry in row["weights"]),
+            _some_sets(row["weights"], all_of_them=len(rows) == 1),
         ]
         for row in rows
     ]
@@ -240,8 +256,12 @@ def _models(args: list[str]) -> int:
     return 0
 
 
-def _marked(entry: dict[str, str]) -> str:
-    return entry["name"] + ("*" if entry["status"] == "loaded" else "")
+def _some_sets(sets: list[dict[str, str]], *, all_of_them: bool) -> str:
+    """Returns the names of published sets; two and a count where lines grow long."""
+    names = [e["name"] + ("*" if e["status"] == "loaded" else "") for e in sets]
+    if all_of_them or len(names) <= 3:
+        return ", ".join(names)
+    return ", ".join(names[:2]) + f" and {len(names) - 2} more"
 
 
 def _model_row(name: str) -> dict[str, Any]:
@@ -386,6 +406,7 @@ def _step(text: str | None) -> str | int | None:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
+    "lr-range": _lr_range,
     "evaluate": _evaluate,
     "predict": _predict,
     "models": _models,

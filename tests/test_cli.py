@@ -170,6 +170,16 @@ def test_tables_of_published_weights_are_read(tmp_path, monkeypatch):
     }
 
 
+def test_models_counts_the_sets_that_would_make_a_line_long(capsys, monkeypatch):
+    sets = tuple(counts.PublishedSet(f"a:{n}", "mapped only") for n in range(5))
+    known = {"lenet": sets, "mlp": sets[:3]}
+    monkeypatch.setattr(counts, "published_sets", lambda: known)
+    text = call(capsys, "models", "*le*")
+    assert "28x28x1  a:0, a:1 and 3 more\n" in text
+    assert "28x28x1  a:0, a:1, a:2\n" in call(capsys, "models", "mlp")
+    assert "28x28x1  a:0, a:1, a:2, a:3, a:4\n" in call(capsys, "models", "lenet")
+
+
 def test_models_traces_nothing(capsys, monkeypatch):
     monkeypatch.setattr("jax.eval_shape", None)
     assert "resnet152" in call(capsys, "models")

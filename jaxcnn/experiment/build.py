@@ -19,7 +19,8 @@ from jaxcnn.experiment.objective import (
     make_config_penalty,
     make_task,
 )
-from jaxcnn.optim import make_optimizer, make_schedule
+from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
 from jaxcnn.train import (
@@ -58,6 +59,7 @@ class Experiment:
         step: The compiled train step.
         eval_step: The compiled evaluation step.
         run_config: What the run folder will say of itself.
+        plateau: When the validation metric is to reduce the rate, or None.
     """
 
     config: ExperimentConfig
@@ -72,6 +74,7 @@ class Experiment:
     step: ParallelStep
     eval_step: ParallelStep
     run_config: RunConfig
+    plateau: PlateauRule | None = None
 
     def init_state(self) -> TrainState:
         """Returns the state before the first step, a function of the seed."""
@@ -80,8 +83,14 @@ class Experiment:
         return init_state(self.model, self.tx, jax.random.key(self.config.seed), images)
 
 
-def build(config: ExperimentConfig) -> Experiment:
+def build(
+    config: ExperimentConfig, *, schedule: Callable[[Any], Any] | None = None
+) -> Experiment:
     """Returns the parts of the run that a configuration describes.
+
+    Args:
+        config: What to do.
+        schedule: The learning rate of every step, instead of the configuration's.
 
     Raises:
         ValueError: for a name or a number that is not allowed, or data that do not fit.
@@ -110,14 +119,8 @@ def build(config: ExperimentConfig) -> Experiment:
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
     num_steps = total_steps(config, per_epoch)
-    schedule = _schedule(config, num_steps, per_epoch)
-    tx = make_optimizer(
-        config.optimizer.name,
-        schedule,
-        weight_decay=config.optimizer.weight_decay,
-        clip_norm=config.optimizer.clip_norm,
-        **config.optimizer.options,
-    )
+    schedule = schedule or schedule_of(config, per_epoch)
+    tx = make_tx(config, schedule, per_epoch)
     axis_name = _AXIS if config.parallel == "pmap" else None
     preprocess = make_preprocess(run_config.preprocess)
     step = make_train_step(
@@ -144,6 +147,7 @@ def build(config: ExperimentConfig) -> Experiment:
         step=parallelize(step, how),
         eval_step=parallelize(eval_step, how),
         run_config=run_config,
+        plateau=plateau_of(config.optimizer),
     )
 
 
@@ -249,29 +253,6 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     if config.parallel == "pmap" and hasattr(model, "axis_name"):
         model = model.clone(axis_name=_AXIS)
     return model
-
-
-def total_steps(config: ExperimentConfig, per_epoch: int) -> int:
-    """Returns the updates that a configuration asks for in all."""
-    return config.steps or max(round(config.epochs * per_epoch), 1)
-
-
-def warmup_steps(config: ExperimentConfig, per_epoch: int) -> int:
-    """Returns the updates in which the learning rate grows."""
-    wanted = round(config.optimizer.warmup_epochs * per_epoch)
-    # So that a short try, `--steps 20`, of a long recipe works.
-    return min(wanted, total_steps(config, per_epoch) // 2)
-
-
-def _schedule(config: ExperimentConfig, num_steps: int, per_epoch: int) -> Any:
-    optimizer = config.optimizer
-    return make_schedule(
-        optimizer.schedule,
-        optimizer.learning_rate,
-        num_steps,
-        warmup_steps=warmup_steps(config, per_epoch),
-        **optimizer.schedule_options,
-    )
 
 
 def _augment(config: ExperimentConfig) -> Any:

@@ -32,6 +32,26 @@ Arguments = Annotated[
 ]
 
 
+def _parse_list(words: list[str]) -> list[Any]:
+    values = json.loads(words[0])
+    if not isinstance(values, list):
+        raise ValueError(f"expected a JSON list, got {words[0]}")
+    return values
+
+
+#: A list as JSON on the command line.
+Rules = Annotated[
+    list,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=_parse_list,
+        is_instance=lambda value: isinstance(value, list),
+        str_from_instance=lambda value: [json.dumps(value)],
+    ),
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The model, by its registered name."""
@@ -73,13 +93,13 @@ class OptimizerConfig:
     """The optimizer and its learning rate."""
 
     name: str = "sgd"
-    """sgd, momentum, nesterov, rmsprop, adam or adamw."""
+    """sgd, momentum, nesterov, adam, adamw, muon, ...: see docs/optimizers.md."""
     learning_rate: float = 0.01
     """The peak of the schedule."""
     schedule: str = "constant"
-    """constant, cosine, linear, one_cycle or step."""
+    """constant, cosine, step, one_cycle, plateau, ...: see docs/optimizers.md."""
     schedule_options: Arguments = dataclasses.field(default_factory=dict)
-    """The schedule's own, such as '{"final_factor": 0.1}'."""
+    """The schedule's own, such as '{"final_factor": 0.1}' or '{"every": "30ep"}'."""
     warmup_epochs: float = 0.0
     """Passes over the data in which the rate grows; at most half of the steps."""
     options: Arguments = dataclasses.field(default_factory=dict)
@@ -88,6 +108,20 @@ class OptimizerConfig:
     """On kernels only."""
     clip_norm: float | None = None
     """Largest global norm of the gradient."""
+    warmup: str | None = None
+    """The warm-up as "500" steps, "5 epochs" or "10%", instead of warmup_epochs."""
+    clip_value: float | None = None
+    """Largest magnitude of an entry of the gradient."""
+    clip_adaptive: float | None = None
+    """Largest ratio of a unit's gradient to its weights, but for the head's (AGC)."""
+    centralize: bool = False
+    """Centre the gradient of every unit of a kernel."""
+    lookahead: int | None = None
+    """Steps after which slow weights catch up with the fast ones."""
+    lookahead_alpha: float = 0.5
+    """How far they do."""
+    rules: Rules = dataclasses.field(default_factory=list)
+    """Rates by path: '[["^stem/", 0.1], ["bn", null], ["", {"schedule": "step"}]]'."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +263,14 @@ def validate(config: ExperimentConfig) -> None:
         raise ValueError("loss.options need the loss by name: set loss.name.")
     if config.patience and not config.data.validation:
         raise ValueError("patience needs a validation part: set data.validation.")
+    if config.optimizer.schedule == "plateau" and not config.data.validation:
+        raise ValueError(
+            "optimizer.schedule 'plateau' needs a validation part: set data.validation."
+        )
+    if config.optimizer.warmup is not None and config.optimizer.warmup_epochs:
+        raise ValueError(
+            "optimizer.warmup and optimizer.warmup_epochs exclude each other."
+        )
     if config.data.noise and config.task != "reconstruction":
         raise ValueError("data.noise is for the task 'reconstruction'.")
 

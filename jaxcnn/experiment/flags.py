@@ -27,7 +27,7 @@ def parse_config(
     """
     args = [_SHORT.get(arg, arg) for arg in args]
     return parse_flags(
-        ExperimentConfig, args, prog=prog, description=description, default=default
+        type(default), args, prog=prog, description=description, default=default
     )
 
 

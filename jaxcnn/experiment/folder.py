@@ -5,8 +5,9 @@ from typing import Any
 
 from etils import epath
 
-from jaxcnn.experiment.build import Experiment, warmup_steps
+from jaxcnn.experiment.build import Experiment
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.optimizer import depends_on_length, warmup_steps
 from jaxcnn.lock import RunLock
 from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, METRICS, RunConfig
 
@@ -94,7 +95,7 @@ def _length_differences(old: RunConfig, experiment: Experiment) -> list[str]:
     before, now = ExperimentConfig.from_json(old.experiment), experiment.config
     per_epoch, schedule = experiment.train.steps_per_epoch, now.optimizer.schedule
     lengths = [(c.epochs, c.steps) for c in (before, now)]
-    if schedule != "constant" and lengths[0] != lengths[1]:
+    if depends_on_length(now.optimizer) and lengths[0] != lengths[1]:
         return [
             f"the length, which the schedule {schedule!r} depends on: was "
             f"(epochs, steps) = {lengths[0]}, now {lengths[1]}"

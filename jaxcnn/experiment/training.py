@@ -25,6 +25,7 @@ from jaxcnn.train import (
     JsonLines,
     Loop,
     Progress,
+    ReduceOnPlateau,
     SaveCheckpoints,
     StopOnSignal,
     TensorBoard,
@@ -136,8 +137,14 @@ def _hooks(
     if experiment.validation is not None:
         every = config.eval_every or experiment.train.steps_per_epoch
         hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
+    schedule = experiment.schedule
+    if experiment.plateau is not None:
+        rate = config.optimizer.learning_rate
+        plateau = ReduceOnPlateau(experiment.plateau, rate, schedule=schedule)
+        hooks.append(plateau)
+        schedule = plateau.rate
     # After the evaluation, so that no record is left to make after the last save.
-    hooks.append(TrainLog(config.log_every, schedule=experiment.schedule))
+    hooks.append(TrainLog(config.log_every, schedule=schedule))
     hooks += [Progress(file=file), saver]
     if config.patience:
         hooks.append(

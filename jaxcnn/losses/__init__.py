@@ -1,4 +1,4 @@
-"""Losses per example, `[batch]`: the caller masks and averages. And penalties."""
+"""Losses per example, `[batch]`: the caller masks and averages."""
 
 from jaxcnn.losses.classification import margin_loss, softmax_cross_entropy
 from jaxcnn.losses.focal import focal_loss, sigmoid_focal_loss

@@ -1,17 +1,22 @@
 """Optimizers by name: one chain of clipping, weight decay, direction and rate."""
 
 import re
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optax
 
 from jaxcnn import tree
-from jaxcnn.named import call_named
+from jaxcnn.optim import clipping, groups
+from jaxcnn.optim.by_name import list_optimizers, make_direction
+from jaxcnn.optim.direction import KERNELS, Decay, Direction
+from jaxcnn.optim.lookahead import lookahead as with_lookahead
+from jaxcnn.optim.plateau import scale_by_rate_factor
+from jaxcnn.optim.ranges import check_range, compiled
 from jaxcnn.optim.schedules import Schedule, check_learning_rate
 from jaxcnn.typing import PyTree
 
-_DECOUPLED = frozenset({"adamw"})
+__all__ = ["list_optimizers", "make_optimizer"]
 
 
 def make_optimizer(
@@ -19,30 +24,70 @@ def make_optimizer(
     learning_rate: float | Schedule,
     *,
     weight_decay: float = 0.0,
-    decay_mask: str = r"(^|/)kernel$",
+    decay_mask: str = KERNELS,
     clip_norm: float | None = None,
+    clip_value: float | None = None,
+    clip_adaptive: float | None = None,
+    clip_skip: str | None = clipping.HEAD,
+    centralize: bool = False,
+    lookahead: int | None = None,
+    lookahead_alpha: float = 0.5,
+    rules: Sequence[groups.Rule] = (),
     freeze: str | None = None,
+    rate_factor: bool = False,
     **options: Any,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Returns an Optax optimizer.
 
-    | name | direction :math:`d` of gradient :math:`g` | options |
-    |---|---|---|
-    | `sgd` | :math:`g`; as `momentum` if any is given | `momentum=0.0` |
-    | `momentum` | :math:`v = \mu v + g`, :math:`d = v` | `momentum=0.9` |
-    | `nesterov` | :math:`v = \mu v + g`, :math:`d = \mu v + g` | `momentum=0.9` |
-    | `rmsprop` | :math:`g/\sqrt{E[g^2]+\epsilon}` | `decay_rate`, `eps`, `momentum` |
-    | `adam`, `adamw` | :math:`\hat m/(\sqrt{\hat v}+\epsilon)` | `b1`, `b2`, `eps` |
+    | name | direction :math:`d` of gradient :math:`g` |
+    |---|---|
+    | `sgd` | :math:`g`; as `momentum` if any is given |
+    | `momentum` | :math:`v = \mu v + g`, :math:`d = v` |
+    | `nesterov` | :math:`v = \mu v + g`, :math:`d = \mu v + g` |
+    | `adagrad` | :math:`g/\sqrt{\sum g^2+\epsilon}` |
+    | `adadelta` | :math:`g \sqrt{(E[d^2]+\epsilon)/(E[g^2]+\epsilon)}` |
+    | `rmsprop` | :math:`g/\sqrt{E[g^2]+\epsilon}`, through `momentum` if given |
+    | `adam`, `adamw` | :math:`\hat m/(\sqrt{\hat v}+\epsilon)` |
+    | `nadam` | the same with an :math:`\hat m` that looks ahead as `nesterov` does |
+    | `radam` | the same times a rectifier; :math:`\hat m` in the first steps |
+    | `lars` | `momentum` of :math:`\eta g \lVert p \rVert/\lVert g \rVert` |
+    | `lamb` | `adamw` times :math:`\lVert p \rVert/\lVert d \rVert` |
+    | `lion` | :math:`\mathrm{sign}(\beta_1 m + (1-\beta_1) g)` |
+    | `muon` | orthogonalised momentum of kernels, `adamw` of the rest |
+    | `lookahead` | that of another, `inner`, with slow weights |
+    | `ranger` | `radam` of centred gradients, with slow weights |
+    | `ranger21` | see `jaxcnn.optim.ranger21` |
+
+    | name | options |
+    |---|---|
+    | `sgd` | `momentum=0.0` |
+    | `momentum`, `nesterov` | `momentum=0.9` |
+    | `adagrad` | `initial=0.0` (of the sum), `eps=1e-10` |
+    | `adadelta` | `rho=0.9`, `eps=1e-6` |
+    | `rmsprop` | `decay_rate`, `eps`, `momentum`, `eps_in_sqrt`, `bias_correction` |
+    | `adam`, `adamw`, `nadam`, `radam` | `b1`, `b2`, `eps` |
+    | `lars` | `momentum=0.9`, `trust=0.001`, `eps=0.0`, `kernels` |
+    | `lamb` | `b1`, `b2`, `eps=1e-6`, `kernels` |
+    | `lion` | `b1=0.9`, `b2=0.99` |
+    | `muon` | see `jaxcnn.optim.muon` |
+    | `lookahead` | `inner="momentum"`, `inner_options`, `k=5`, `alpha=0.5` |
+    | `ranger` | `b1=0.95`, `b2`, `eps=1e-5`, `k=6`, `alpha=0.5`, `centralized=True` |
+    | `ranger21` | `k=5`, `alpha=0.5`, and switches of every part |
 
     Defaults: `decay_rate=0.9`, `eps=1e-8`, `b1=0.9`, `b2=0.999`; `rmsprop` has no
-    momentum unless it is given. Momentum is PyTorch's: the rate multiplies the
-    velocity. Weight decay :math:`\lambda` is *coupled* everywhere but in `adamw`: it is
-    the gradient of an L2 penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the
-    (clipped) gradient before the direction is taken, as in PyTorch. In `adamw` it is
-    *decoupled*: :math:`p` shrinks by :math:`\eta \lambda p` beside the direction
-    (Loshchilov and Hutter 2019). The two differ for every adaptive direction, so a
-    :math:`\lambda` found for one does not suit the other. `adamw` without
-    `weight_decay` is `adam`.
+    momentum unless it is given. `kernels` are what the trust ratio applies to. Momentum
+    is PyTorch's: the rate multiplies the velocity.
+
+    Weight decay :math:`\lambda` is *decoupled* in `adamw`, `lamb`, `lion`, `muon`,
+    `ranger` and `ranger21`: :math:`p` shrinks by :math:`\eta \lambda p` beside the
+    direction (Loshchilov and Hutter 2019). It is *coupled* in the others: the gradient
+    of an L2 penalty :math:`\lambda \lVert p \rVert^2 / 2`, added to the (clipped)
+    gradient before the direction is taken, as in PyTorch. The two differ for every
+    adaptive direction, so a :math:`\lambda` found for one does not suit the other.
+    `adamw` without `weight_decay` is `adam`.
+
+    A gradient is clipped by `clip_adaptive`, by `clip_value` and by `clip_norm`, in
+    this order, where they are given, and then centred.
 
     Args:
         name: One of the table.
@@ -54,14 +99,27 @@ def make_optimizer(
             neither biases nor the scales of norms.
         clip_norm: Largest norm of the whole gradient (of what is not frozen), which is
             scaled down to it; None for no limit.
+        clip_value: Largest magnitude of any entry of the gradient.
+        clip_adaptive: Largest ratio of the norm of a unit's gradient to that of its
+            weights (adaptive gradient clipping, Brock et al. 2021).
+        clip_skip: Regular expression: what `clip_adaptive` leaves alone, by default
+            the head; None for nothing.
+        centralize: Whether every unit's gradient gets the mean zero (Yong et al. 2020).
+        lookahead: Updates after which slow weights catch up (Zhang et al. 2019).
+        lookahead_alpha: How far they do, in (0, 1].
+        rules: Pairs of a regular expression and what the parameters it names are
+            trained with: a multiplier of the learning rate, a schedule of their own, or
+            None to freeze them. The first match wins.
         freeze: Regular expression: the parameters that do not change and for which no
             state is kept. Batch statistics are no parameters and still move.
+        rate_factor: Whether the state holds a factor of all learning rates, which
+            `set_rate_factor` changes (reduce on plateau).
         **options: Of the optimizer of that name, see the table.
 
     Returns:
         An Optax transformation whose state is arrays alone. Its `init` raises
-        ValueError if `decay_mask` or `freeze` matches no parameter, or `freeze` all of
-        them.
+        ValueError if a regular expression given here matches no parameter, or all of
+        them are frozen.
 
     Raises:
         ValueError: if the name or an option is unknown, or a value is out of range.
@@ -73,141 +131,92 @@ def make_optimizer(
         >>> updates, _ = tx.update(params, tx.init(params), params)  # g = p = 1
         >>> print(updates["conv1"]["kernel"], updates["conv1"]["bias"])
         [-0.15] [-0.1]
+        >>> tx = make_optimizer("sgd", 0.1, rules=[("bias", 0.5), ("conv1", None)])
+        >>> updates, _ = tx.update(params, tx.init(params), params)
+        >>> print(updates["conv1"]["kernel"], updates["conv1"]["bias"])
+        [0.] [-0.05]
 
     References:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
-        https://arxiv.org/abs/1711.05101.
+        https://arxiv.org/abs/1711.05101. The other papers stand in docs/optimizers.md.
     """
     if not callable(learning_rate):
         check_learning_rate(learning_rate)
-    _check_range("weight_decay", weight_decay, low=0)
-    direction = [call_named("optimizer", _DIRECTIONS, name, **options)]
-    patterns = {}
+    check_range("weight_decay", weight_decay, low=0)
+    rules = groups.check_rules(rules)
+    direction = make_direction(name, Decay(weight_decay, decay_mask), **options)
+    stages = [
+        *_clips(clip_adaptive, clip_skip, clip_value, clip_norm),
+        *([clipping.centralize()] if centralize else []),
+        *direction.stages,
+        groups.scale_by_rates(learning_rate, rules),
+        *([scale_by_rate_factor()] if rate_factor else []),
+    ]
+    tx = optax.chain(*stages)
+    ahead = _lookahead_of(name, direction, lookahead, lookahead_alpha)
+    if ahead is not None:
+        tx = with_lookahead(tx, *ahead)
+    patterns = dict(direction.patterns)
     if weight_decay:
-        patterns["decay_mask"] = _compiled("decay_mask", decay_mask)
-        shrink = _shrink(weight_decay, decay_mask)
-        direction.insert(1 if name in _DECOUPLED else 0, shrink)
-    if clip_norm is not None:
-        _check_range("clip_norm", clip_norm, low=0, open_low=True)
-        direction.insert(0, optax.clip_by_global_norm(clip_norm))
-    tx = optax.chain(*direction, optax.scale_by_learning_rate(learning_rate))
+        patterns["decay_mask"] = decay_mask
+    if clip_adaptive is not None and clip_skip not in (None, clipping.HEAD):
+        patterns["clip_skip"] = clip_skip
     if freeze is not None:
-        patterns["freeze"] = _compiled("freeze", freeze)
-        tx = _frozen(tx, freeze)
-    return _checked(tx, patterns)
+        patterns["freeze"] = freeze
+    compiled_patterns = {k: compiled(k, pattern) for k, pattern in patterns.items()}
+    if freeze is not None or any(value is None for _, value in rules):
+        tx = groups.frozen(tx, rules, freeze)
+    return _checked(tx, compiled_patterns, rules, freeze)
 
 
-def _shrink(weight_decay: float, pattern: str) -> optax.GradientTransformation:
-    """Returns the decay of the parameters whose names match."""
-    return optax.add_decayed_weights(
-        weight_decay, mask=lambda params: tree.mask(params, pattern)
-    )
+def _clips(
+    adaptive: float | None, skip: str | None, value: float | None, norm: float | None
+) -> list[optax.GradientTransformation]:
+    """Returns the limits of the gradient that are given."""
+    stages = []
+    if adaptive is not None:
+        if skip is not None:
+            compiled("clip_skip", skip)
+        stages.append(clipping.clip_adaptive(adaptive, skip=skip))
+    if value is not None:
+        check_range("clip_value", value, low=0, open_low=True)
+        stages.append(optax.clip(value))
+    if norm is not None:
+        check_range("clip_norm", norm, low=0, open_low=True)
+        stages.append(optax.clip_by_global_norm(norm))
+    return stages
 
 
-def list_optimizers() -> list[str]:
-    """Returns the names that `make_optimizer` knows."""
-    return sorted(_DIRECTIONS)
-
-
-def _sgd(*, momentum: float = 0.0) -> optax.GradientTransformation:
-    _check_range("momentum", momentum, low=0, high=1)
-    return optax.trace(momentum) if momentum else optax.identity()
-
-
-def _momentum(*, momentum: float = 0.9) -> optax.GradientTransformation:
-    _check_range("momentum", momentum, low=0, high=1)
-    return optax.trace(momentum)
-
-
-def _nesterov(*, momentum: float = 0.9) -> optax.GradientTransformation:
-    _check_range("momentum", momentum, low=0, high=1)
-    return optax.trace(momentum, nesterov=True)
-
-
-def _rmsprop(
-    *, decay_rate: float = 0.9, eps: float = 1e-8, momentum: float = 0.0
-) -> optax.GradientTransformation:
-    _check_range("decay_rate", decay_rate, low=0, high=1)
-    _check_range("eps", eps, low=0)
-    scale = optax.scale_by_rms(decay=decay_rate, eps=eps)
-    return optax.chain(scale, _sgd(momentum=momentum)) if momentum else scale
-
-
-def _adam(
-    *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
-) -> optax.GradientTransformation:
-    _check_range("b1", b1, low=0, high=1)
-    _check_range("b2", b2, low=0, high=1)
-    _check_range("eps", eps, low=0)
-    return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
-
-
-_DIRECTIONS = MappingProxyType(
-    {
-        "sgd": _sgd,
-        "momentum": _momentum,
-        "nesterov": _nesterov,
-        "rmsprop": _rmsprop,
-        "adam": _adam,
-        "adamw": _adam,
-    }
-)
-
-
-def _frozen(tx: optax.GradientTransformation, freeze: str) -> Any:
-    """Returns `tx` for what `freeze` does not match; the rest does not move."""
-
-    def labels(params: PyTree) -> PyTree:
-        return tree.map_named(
-            lambda name, _: "frozen" if re.search(freeze, name) else "trained", params
+def _lookahead_of(
+    name: str, direction: Direction, k: int | None, alpha: float
+) -> tuple[int, float] | None:
+    if k is None:
+        return direction.lookahead
+    if direction.lookahead is not None:
+        raise ValueError(
+            f"lookahead={k}: the optimizer {name!r} has a lookahead of its own; "
+            "set its options k and alpha."
         )
-
-    return optax.partition({"trained": tx, "frozen": optax.set_to_zero()}, labels)
+    return k, alpha
 
 
 def _checked(
-    tx: optax.GradientTransformationExtraArgs, patterns: dict[str, re.Pattern[str]]
+    tx: optax.GradientTransformationExtraArgs,
+    patterns: Mapping[str, re.Pattern[str]],
+    rules: Sequence[groups.Rule],
+    freeze: str | None,
 ) -> optax.GradientTransformationExtraArgs:
     """Returns `tx` with an `init` that refuses patterns which match nothing."""
 
     def init(params: PyTree) -> PyTree:
         names = list(tree.flatten_named(params))
         for argument, pattern in patterns.items():
-            matched = [name for name in names if pattern.search(name)]
-            if not matched:
+            if not any(pattern.search(name) for name in names):
                 raise ValueError(
                     f"{argument}={pattern.pattern!r} matches none of the parameters: "
                     f"{', '.join(names)}."
                 )
-            if argument == "freeze" and len(matched) == len(names):
-                raise ValueError(
-                    f"freeze={pattern.pattern!r} matches every parameter: nothing is "
-                    "left to train."
-                )
+        groups.check_reach(rules, freeze, names)
         return tx.init(params)
 
     return optax.GradientTransformationExtraArgs(init, tx.update)
-
-
-def _compiled(argument: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"{argument}={pattern!r} is not a regular expression: {error}."
-        ) from error
-
-
-def _check_range(
-    argument: str,
-    value: float,
-    *,
-    low: float,
-    high: float = float("inf"),
-    open_low: bool = False,
-) -> None:
-    """Raises ValueError if `value` is not in [low, high), or (low, high)."""
-    if not low <= value < high or (open_low and value == low):
-        bounds = f"{'>' if open_low else '>='} {low}"
-        bounds += f" and < {high}" if high < float("inf") else ""
-        raise ValueError(f"{argument}={value} must be {bounds}.")

@@ -1,14 +1,13 @@
 """Learning rates as functions of the step, by name."""
 
-import itertools
-from collections.abc import Callable, Sequence
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-import optax
 
 from jaxcnn.named import call_named
+from jaxcnn.optim.durations import parse_duration
+from jaxcnn.optim.shapes import SHAPES, Span
 from jaxcnn.typing import Array
 
 Schedule = Callable[[Any], Array]
@@ -19,7 +18,8 @@ def make_schedule(
     learning_rate: float,
     total_steps: int,
     *,
-    warmup_steps: int = 0,
+    warmup_steps: int | str = 0,
+    steps_per_epoch: int | None = None,
     **options: Any,
 ) -> Schedule:
     r"""Returns the learning rate of every step of a run, `schedule(step)`.
@@ -41,21 +41,35 @@ def make_schedule(
     |---|---|---|
     | `constant` | :math:`\eta` | |
     | `linear` | from :math:`\eta` to `final_factor` :math:`\eta` | `final_factor=0.0` |
-    | `cosine` | the same along half a cosine | `final_factor=0.0` |
-    | `step` | times `factor` from every boundary on | `boundaries`, `factor=0.1` |
+    | `polynomial` | the same by :math:`(1 - t/T)^p` | `power=2.0`, `final_factor` |
+    | `exponential` | :math:`\eta q^{t/e}` | `factor`, `every=1`, `staircase=False` |
+    | `step` | times `factor` every so many steps | `every`, `factor=0.1` |
+    | `multistep` | times `factor` from every boundary on | `boundaries`, `factor=0.1` |
+    | `cosine` | to `final_factor` along half a cosine | `final_factor=0.0` |
+    | `cosine_restarts` | half cosines, again and again | `period`, see below |
     | `one_cycle` | up to :math:`\eta`, down to almost 0, along cosines | see below |
+    | `flat_cosine` | :math:`\eta`, then half a cosine | `flat="75%"`, `final_factor` |
+    | `explore_exploit` | up, :math:`\eta`, down, along lines | see below |
 
-    `boundaries` of `step` are steps of the run, the warm-up included: the update of
-    that number is the first with the lower rate. `one_cycle` starts at
-    `start_factor` (1/25) times the peak, reaches it at the share `peak_at` (0.3) of the
-    steps and ends at `final_factor` (4e-6) times the peak, PyTorch's and fastai's
-    values.
+    `boundaries` are steps of the run, the warm-up included: the update of that number
+    is the first with the lower rate; so are the multiples of `every` in `step`, which
+    takes `boundaries` too. `cosine_restarts` makes each of its periods `multiplier` (1)
+    times as long as the one before, and starts it at `peak_factor` (1) times its peak.
+    `one_cycle` starts at `start_factor` (1/25) times the peak, reaches it at the share
+    `peak_at` (0.3) of the steps and ends at `final_factor` (4e-6) times the peak,
+    PyTorch's and fastai's values. `explore_exploit`, Ranger21's, rises over `warmup`
+    (22 %) of the run, or 2 / (1 - `b2`) steps if that is less, and falls to 0 over
+    `warmdown` (28 %). It takes no other warm-up.
+
+    `warmup_steps`, `boundaries`, `every`, `period`, `flat`, `warmup` and `warmdown` are
+    durations: a number of steps, or text such as `"5 epochs"` or `"10%"` (of the run).
 
     Args:
         name: One of the table.
         learning_rate: The highest rate, :math:`\eta`.
         total_steps: Length of the run in steps, the warm-up included.
-        warmup_steps: Length of a linear rise before it, in steps.
+        warmup_steps: Length of a linear rise before it, a duration.
+        steps_per_epoch: Steps of one pass over the data, for durations in epochs.
         **options: Of the schedule of that name, see the table.
 
     Returns:
@@ -68,6 +82,11 @@ def make_schedule(
         >>> schedule = make_schedule("cosine", 0.1, 12, warmup_steps=4)
         >>> print(*(f"{schedule(step):.3f}" for step in (0, 3, 4, 8, 12)))
         0.020 0.080 0.100 0.050 0.000
+        >>> schedule = make_schedule(
+        ...     "multistep", 0.1, 90, steps_per_epoch=10, boundaries=["3 epochs", "50%"]
+        ... )
+        >>> print(*(f"{schedule(step):.3f}" for step in (29, 30, 45)))
+        0.100 0.010 0.001
 
     References:
         Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2 (warm-up),
@@ -75,19 +94,23 @@ def make_schedule(
         Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
         ICLR 2017, https://arxiv.org/abs/1608.03983.
         Smith and Topin, "Super-Convergence", 2018, https://arxiv.org/abs/1708.07120.
+        Wright and Demeure, "Ranger21", 2021, https://arxiv.org/abs/2106.13731.
     """
     check_learning_rate(learning_rate)
-    _check_lengths(total_steps, warmup_steps)
-    if name == "step" and "boundaries" in options:
-        boundaries = _relative(options["boundaries"], warmup_steps, total_steps)
-        options = {**options, "boundaries": boundaries}
-    steps = total_steps - warmup_steps
-    shape = call_named("schedule", _SHAPES, name, learning_rate, steps, **options)
+    warmup = parse_duration(
+        warmup_steps,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        argument="warmup_steps",
+    )
+    _check_lengths(total_steps, warmup)
+    span = Span(learning_rate, warmup, total_steps, steps_per_epoch)
+    shape = call_named("schedule", SHAPES, name, span, **options)
 
     def schedule(step: Any) -> Array:
-        rise = (step + 1) / (warmup_steps + 1)
-        after = jnp.clip(step - warmup_steps, 0, steps)
-        rate = jnp.where(step < warmup_steps, rise * shape(0), shape(after))
+        rise = (step + 1) / (warmup + 1)
+        after = jnp.clip(step - warmup, 0, span.steps)
+        rate = jnp.where(step < warmup, rise * shape(0), shape(after))
         # Rounding must not leave the range: a negative rate would ascend.
         return jnp.clip(rate, 0, learning_rate).astype(jnp.float32)
 
@@ -108,86 +131,10 @@ def _check_lengths(total_steps: int, warmup_steps: int) -> None:
 
 def list_schedules() -> list[str]:
     """Returns the names that `make_schedule` knows."""
-    return sorted(_SHAPES)
+    return sorted(SHAPES)
 
 
 def check_learning_rate(learning_rate: float) -> None:
     """Raises ValueError if a learning rate is negative or not finite."""
     if not 0 <= learning_rate < float("inf"):
         raise ValueError(f"learning_rate={learning_rate} is not a finite number >= 0.")
-
-
-def _constant(peak: float, steps: int) -> Schedule:
-    return optax.constant_schedule(peak)
-
-
-def _linear(peak: float, steps: int, *, final_factor: float = 0.0) -> Schedule:
-    _check_factor("final_factor", final_factor)
-    return optax.linear_schedule(peak, peak * final_factor, steps)
-
-
-def _cosine(peak: float, steps: int, *, final_factor: float = 0.0) -> Schedule:
-    _check_factor("final_factor", final_factor)
-    return optax.cosine_decay_schedule(peak, steps, alpha=final_factor)
-
-
-def _step(
-    peak: float, steps: int, *, boundaries: Sequence[int], factor: float = 0.1
-) -> Schedule:
-    _check_factor("factor", factor)
-    return optax.piecewise_constant_schedule(peak, dict.fromkeys(boundaries, factor))
-
-
-def _one_cycle(
-    peak: float,
-    steps: int,
-    *,
-    peak_at: float = 0.3,
-    start_factor: float = 1 / 25,
-    final_factor: float = 4e-6,
-) -> Schedule:
-    _check_factor("start_factor", start_factor)
-    _check_factor("final_factor", final_factor)
-    top = round(peak_at * steps)
-    if not 0 < top < steps:
-        raise ValueError(
-            f"peak_at={peak_at} of {steps} steps leaves no step to rise or to fall; "
-            "it is a share of the steps, such as 0.3."
-        )
-
-    def schedule(step: Any) -> Array:
-        rising = step < top
-        low = jnp.where(rising, start_factor, final_factor)
-        away = jnp.where(rising, 1 - step / top, (step - top) / (steps - top))
-        return peak * (low + (1 - low) * (1 + jnp.cos(jnp.pi * away)) / 2)
-
-    return schedule
-
-
-_SHAPES = MappingProxyType(
-    {
-        "constant": _constant,
-        "cosine": _cosine,
-        "linear": _linear,
-        "one_cycle": _one_cycle,
-        "step": _step,
-    }
-)
-
-
-def _check_factor(argument: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{argument}={value} is not between 0 and 1.")
-
-
-def _relative(boundaries: Sequence[int], warmup: int, total: int) -> tuple[int, ...]:
-    """Returns the boundaries counted from the end of the warm-up."""
-    if not isinstance(boundaries, Sequence) or isinstance(boundaries, str):
-        raise ValueError(f"boundaries={boundaries!r} must be a list of steps.")
-    ends = (warmup, *boundaries, total)
-    if not all(first < second for first, second in itertools.pairwise(ends)):
-        raise ValueError(
-            f"boundaries={tuple(boundaries)} must increase and lie after "
-            f"warmup_steps={warmup} and before total_steps={total}."
-        )
-    return tuple(boundary - warmup for boundary in boundaries)

@@ -8,6 +8,7 @@ from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
+from jaxcnn.plotting.rates import learning_rate_range
 
 __all__ = [
     "comparison_grid",
@@ -15,5 +16,6 @@ __all__ = [
     "function_grid",
     "image_grid",
     "learning_curves",
+    "learning_rate_range",
     "prediction_grid",
 ]

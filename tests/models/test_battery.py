@@ -268,9 +268,16 @@ NAMES_ALONE = {
     "inception_v4",
     "inception_resnet_v2",
 }
+#: Take half a minute each to compile: with the tests that are run by hand.
+SLOW = {"inception_v3", "xception"}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name not in NAMES_ALONE]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in VARIANTS
+        if name not in NAMES_ALONE
+    ],
 )
 
 
@@ -340,8 +347,10 @@ def test_learns_one_batch_and_every_parameter_has_a_gradient(name):
             for leaf, gradient in flatten_named(grads).items():
                 assert np.isfinite(gradient).all(), leaf
                 assert np.any(gradient), f"{leaf} has no gradient"
+        if k > 1 and losses[-1] < 0.1:
+            break
     assert losses[0] > 0.7  # a capsule that is not yet there costs 0.81
-    assert min(losses[-5:]) < 0.1
+    assert losses[-1] < 0.1
 
 
 @every_family

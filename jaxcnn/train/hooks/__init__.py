@@ -4,6 +4,7 @@ from jaxcnn.named import call_named
 from jaxcnn.train.hooks.base import Hook
 from jaxcnn.train.hooks.evaluation import EarlyStopping, Evaluate
 from jaxcnn.train.hooks.limits import StopOnSignal, TimeLimit
+from jaxcnn.train.hooks.plateau import ReduceOnPlateau
 from jaxcnn.train.hooks.progress import Progress
 from jaxcnn.train.hooks.records import (
     DrawCurves,
@@ -40,6 +41,7 @@ __all__ = [
     "Hook",
     "JsonLines",
     "Progress",
+    "ReduceOnPlateau",
     "SaveCheckpoints",
     "StopOnSignal",
     "TensorBoard",
