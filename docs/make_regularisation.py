@@ -22,7 +22,8 @@ from jaxcnn.optim import make_optimizer
 from jaxcnn.plotting.style import GREY, INK, write_figure
 
 PICTURE = Path(__file__).parent / "images" / "regularisation.png"
-SEEDS, IMAGES, EPOCHS, BATCH, EVERY = 3, 200, 40, 50, 5
+KEPT = Path("regularisation.json")
+SEEDS, IMAGES, EPOCHS, BATCH, EVERY = 3, 200, 30, 50, 5
 
 
 class Method(NamedTuple):
@@ -38,15 +39,13 @@ class Method(NamedTuple):
 
 METHODS: dict[str, list[Method]] = {
     "nothing": [Method()],
-    "early stopping": [Method(stop=True)],
-    "L1": [Method(penalty={"l1": s}) for s in (1e-4, 1e-3)],
-    "L2": [Method(penalty={"l2": s}) for s in (1e-3, 1e-2)],
-    "elastic net": [Method(penalty={"l1": s, "l2": 10 * s}) for s in (1e-4, 1e-3)],
-    "decoupled decay": [Method(decay=s) for s in (0.1, 1.0)],
-    "dropout": [Method(dropout=s) for s in (0.25, 0.5)],
-    "label smoothing": [Method(smoothing=s) for s in (0.1, 0.3)],
     "random shifts": [Method(shift=s) for s in (1, 2)],
-    "shifts + dropout": [Method(shift=s, dropout=0.25) for s in (1, 2)],
+    "dropout": [Method(dropout=s) for s in (0.25, 0.5)],
+    "L2": [Method(penalty={"l2": s}) for s in (1e-3, 1e-2)],
+    "label smoothing": [Method(smoothing=s) for s in (0.1, 0.3)],
+    "decoupled decay": [Method(decay=s) for s in (0.1, 1.0)],
+    "L1": [Method(penalty={"l1": s}) for s in (1e-4, 1e-3)],
+    "early stopping": [Method(stop=True)],
 }
 
 
@@ -75,9 +74,10 @@ def run(
     )
     step = jaxcnn.parallelize(step)
     found: dict[str, list] = {"curves": [], "validation": [], "measures": []}
+    example = parts[0].source.images[:1]
+    init = jax.jit(lambda key: jaxcnn.init_state(model, tx, key, example))
     for seed, data in enumerate(parts):
-        example = data.source.images[:1]
-        state = jaxcnn.init_state(model, tx, jax.random.key(seed), example)
+        state = init(jax.random.key(seed))
         curve, best = [], None
         for epoch in range(EVERY, EPOCHS + 1, EVERY):
             steps = epoch * data.steps_per_epoch
@@ -106,8 +106,10 @@ def compare() -> dict[str, Any]:
     # Measured alike for all: without smoothing, and the penalty is no part of it.
     task = jaxcnn.classification()
     measure = jaxcnn.parallelize(jaxcnn.make_eval_step(make_model(), task))
-    results = {}
+    results = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for name, methods in METHODS.items():
+        if name in results:
+            continue
         tries = [run(method, parts, validation, measure) for method in methods]
         scores = [float(np.mean(found["validation"])) for found in tries]
         chosen = int(np.argmax(scores))
@@ -122,7 +124,7 @@ def compare() -> dict[str, Any]:
             ],
             "test": [measure(test) for measure in tries[chosen]["measures"]],
         }
-        print(name, methods[chosen], scores, flush=True)
+        KEPT.write_text(json.dumps(results))  # what is done is not done again
     return results
 
 
@@ -172,7 +174,6 @@ def main() -> None:
     results = compare()
     draw(results)
     print(table(results))
-    Path("regularisation.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":
