@@ -1,6 +1,8 @@
 """Preprocessing as data: what stands between stored pixels and the model."""
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +70,8 @@ class PreprocessConfig:
                 )
             if self.size is not None:
                 raise ValueError("size and resize exclude each other; give one.")
+        if not isinstance(self.interpolation, str):
+            raise ValueError(f"interpolation must be text, got {self.interpolation!r}.")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
                 f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got "
@@ -82,9 +86,13 @@ class PreprocessConfig:
 
 def _numbers(name: str, values: Any) -> tuple[Any, ...]:
     try:
-        return tuple(values)
+        found = tuple(values)
     except TypeError:
-        raise ValueError(f"{name} must be a tuple of numbers, got {values}.") from None
+        found = (None,)
+    kind = numbers.Integral if name in ("size", "crop") else numbers.Real
+    if not all(isinstance(x, kind) and math.isfinite(x) for x in found):
+        raise ValueError(f"{name} must be a tuple of numbers, got {values!r}.")
+    return found
 
 
 def to_float(images: Array) -> Array:

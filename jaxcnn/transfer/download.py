@@ -41,7 +41,10 @@ def fetch(config: PretrainedConfig) -> Path:
             where it is published, what its hash is and where to put it.
         ValueError: if the file is not the one that was published.
     """
-    path = weights_folder() / (config.file or "")
+    name = config.file
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"file must be a name without folders, got {name!r}.")
+    path = weights_folder() / name
     with _locked(path):
         if path.exists():
             _verify(path, config, "Delete it, and it will be downloaded anew.")
@@ -49,6 +52,8 @@ def fetch(config: PretrainedConfig) -> Path:
         if not config.address:
             raise FileNotFoundError(_advice(config, path, "has no address"))
         part = path.with_name(f"{path.name}.part")
+        if config.hash is None:  # nobody would see that it is of another file
+            part.unlink(missing_ok=True)
         try:
             _download(config.address, part)
         except OSError as error:

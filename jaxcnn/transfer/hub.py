@@ -40,7 +40,7 @@ def hub_config(name: str, weights: str) -> PretrainedConfig:
                 "licence": cfg.get("license"),
             }
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"config.json of {weights} is not a configuration of timm ({error!r})."
         ) from error

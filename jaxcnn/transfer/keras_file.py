@@ -26,6 +26,10 @@ _VARIABLES: dict[str, dict[int, tuple[str, ...]]] = {
     },
 }
 _KERNEL_AND_BIAS = {1: ("kernel",), 2: ("kernel", "bias")}
+# Numbers hardly compress: what unpacks to many times its size is a trap.
+_MOST_UNPACKED = 2**30
+_MOST_COMPRESSED = 20
+_DAMAGE = (OSError, RuntimeError, LookupError, TypeError, zipfile.BadZipFile)
 # What Keras 1 called them, at the end of a name such as `block1_conv1_W_1:0`.
 _KERAS_1 = {
     "W": "kernel",
@@ -54,12 +58,12 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
     try:
         with contextlib.ExitStack() as stack:
             source: Any = path
-            if zipfile.is_zipfile(path):
+            if not h5py.is_hdf5(path):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 source = stack.enter_context(archive.open("model.weights.h5"))
             file = stack.enter_context(h5py.File(source, "r"))
             arrays = dict(_legacy(file) or _numbered(file))
-    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise ValueError(f"it is damaged ({error})") from error
     if not arrays:
         raise ValueError("it is an HDF5 file without weights of Keras")
@@ -82,8 +86,33 @@ def _legacy(file: Any) -> list[tuple[str, np.ndarray]]:
     for layer in map(_text, file.attrs["layer_names"]):
         group = file[layer]
         for weight in map(_text, group.attrs["weight_names"]):
-            found.append((f"{layer}/{_variable(weight, layer)}", group[weight][()]))
+            found.append(
+                (f"{layer}/{_variable(weight, layer)}", _read(group[weight], file))
+            )
     return found
+
+
+def _read(dataset: Any, file: Any) -> np.ndarray:
+    """Returns the numbers of a dataset, if they are in the file itself.
+
+    HDF5 can take them from any other file of this machine: by links, by virtual
+    datasets, and as raw bytes.
+
+    Raises:
+        ValueError: if they are elsewhere, or not there.
+    """
+    if not hasattr(dataset, "shape"):
+        raise ValueError(f"its weight {dataset.name} is a group")
+    elsewhere = dataset.file.filename != file.file.filename
+    if elsewhere or dataset.is_virtual or dataset.external:
+        raise ValueError(f"its weight {dataset.name} lies in another file")
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > max(_MOST_UNPACKED, _MOST_COMPRESSED * stored):
+        raise ValueError(
+            f"the {stored:,} bytes of its weight {dataset.name} unpack to "
+            f"{dataset.nbytes:,}"
+        )
+    return np.asarray(dataset[()])
 
 
 def _variable(weight: str, layer: str) -> str:
@@ -114,7 +143,7 @@ def _numbered(file: Any) -> Iterator[tuple[str, np.ndarray]]:
             )
         layer = _text(variables.attrs.get("name", path.rsplit("/", 1)[-1]))
         for number, variable in enumerate(known):
-            yield f"{layer}/{variable}", variables[str(number)][()]
+            yield f"{layer}/{variable}", _read(variables[str(number)], file)
 
 
 def _groups(group: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -51,6 +51,11 @@ def open_weights(name: str, weights: Weights) -> Opened:
         OSError: if there is no such file, or it cannot be downloaded.
     """
     if isinstance(weights, Mapping):
+        for key in weights:
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"weights must be arrays by name, got the key {key!r}."
+                )
         arrays = {key: np.asarray(value) for key, value in weights.items()}
         return Opened(arrays, "the arrays given")
     opened = _open(name, os.fspath(weights))

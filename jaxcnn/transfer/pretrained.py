@@ -73,9 +73,22 @@ class PretrainedConfig:
                     values[name] = tuple(values[name])
             if values.get("preprocess") is not None:
                 values["preprocess"] = PreprocessConfig.from_json(values["preprocess"])
+            _check_kinds(values)
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the configuration is damaged ({error})") from error
+
+
+def _check_kinds(values: dict[str, Any]) -> None:
+    """Raises ValueError where a value of JSON is not of the kind that is meant."""
+    sizes, classes = values.get("image_shape"), values.get("num_classes")
+    arguments = values.get("model_args", {})
+    if not all(type(size) is int and size > 0 for size in sizes or ()):
+        raise ValueError(f"image_shape is {sizes!r}")
+    if classes is not None and (type(classes) is not int or classes < 0):
+        raise ValueError(f"num_classes is {classes!r}")
+    if not isinstance(arguments, dict) or {"name", "num_classes"} & arguments.keys():
+        raise ValueError(f"model_args is {arguments!r}")
 
 
 def pretrained_config(name: str, weights: str) -> PretrainedConfig:

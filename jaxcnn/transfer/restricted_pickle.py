@@ -22,6 +22,8 @@ _LITERALS = frozenset(
 )
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _NOTHING = frozenset({"PROTO", "FRAME"})
+_DAMAGE = (ValueError, TypeError, LookupError, OverflowError, RuntimeError, MemoryError)
+_PLAIN = (str, bytes, int, float, type(None))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_pickle(
             machine.step(instruction.name, argument)
     except RefusedError:
         raise
-    except (ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"its pickle is damaged ({error})") from error
     raise ValueError("its pickle is damaged (it has no end)")
 
@@ -149,7 +151,7 @@ class _Machine:
 
     def _set_item(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        _checked(self.stack[-1], dict)[key] = value
+        _checked(self.stack[-1], dict)[checked_key(key)] = value
 
     def _set_items(self, _: Any) -> None:
         items = self._since_mark()
@@ -160,7 +162,8 @@ class _Machine:
         self.stack.append(self.find(".".join(argument.split(" ", 1))))
 
     def _stack_global(self, _: Any) -> None:
-        attribute, module = self.stack.pop(), self.stack.pop()
+        attribute = _checked(self.stack.pop(), str)
+        module = _checked(self.stack.pop(), str)
         self.stack.append(self.find(f"{module}.{attribute}"))
 
     def _reduce(self, _: Any) -> None:
@@ -182,7 +185,23 @@ class _Machine:
 
 
 def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(items[::2], items[1::2], strict=True))
+    keys = map(checked_key, items[::2])
+    return list(zip(keys, items[1::2], strict=True))
+
+
+def checked_key(key: Any) -> Any:
+    """Returns a dictionary's key if it is a plain value, or a tuple of such.
+
+    The hash of tuples in tuples takes a level of C's stack for each, without end, so
+    that a deep one ends the process.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    items = key if isinstance(key, tuple) else (key,)
+    if not all(isinstance(item, (*_PLAIN, Known)) for item in items):
+        raise ValueError(f"a {type(key).__name__} of other things is a key")
+    return key
 
 
 def _checked(value: Any, kind: type) -> Any:

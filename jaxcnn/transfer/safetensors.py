@@ -37,6 +37,7 @@ _DTYPES = {
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 # As the reference implementation: no header of weights is near it.
 _LONGEST_HEADER = 100_000_000
+_MOST_AXES = 64  # as NumPy
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -63,7 +64,25 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     if not isinstance(metadata, dict):
         raise ValueError("its header is damaged (__metadata__ is no object)")
     data = memoryview(memory)[8 + length :]
-    return {name: _array(name, row, data) for name, row in header.items()}, metadata
+    arrays = {name: _array(name, row, data) for name, row in header.items()}
+    _check_places([row["data_offsets"] for row in header.values()], len(data))
+    return arrays, metadata
+
+
+def _check_places(places: list[list[int]], size: int) -> None:
+    """Raises ValueError unless every byte is one array's, as the format demands."""
+    position = 0
+    for begin, end in sorted(places):
+        if begin != position:
+            raise ValueError(
+                f"its header is damaged: an array begins at byte {begin:,}, where the "
+                f"one before ends at {position:,}"
+            )
+        position = end
+    if position != size:
+        raise ValueError(
+            f"its header is damaged: it speaks of {position:,} bytes of {size:,}"
+        )
 
 
 def _header(text: bytes) -> dict[str, Any]:
@@ -87,6 +106,8 @@ def _array(name: str, row: Any, data: memoryview) -> np.ndarray:
         dtype, shape = np.dtype(_DTYPES[row["dtype"]]), row["shape"]
         begin, end = row["data_offsets"]
         sizes = [*shape, begin, end]
+        if not isinstance(shape, list) or len(shape) > _MOST_AXES:
+            raise ValueError("shape")
         if not all(type(n) is int and n >= 0 for n in sizes):
             raise ValueError(f"sizes {sizes}")
     except (KeyError, TypeError, ValueError) as error:

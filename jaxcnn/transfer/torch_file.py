@@ -2,6 +2,7 @@
 
 import io
 import mmap
+import reprlib
 import struct
 import zipfile
 import zlib
@@ -29,9 +30,11 @@ ZIP_ERRORS = (
 )
 
 # Averaged weights are what their authors publish the accuracy of.
-_NESTED = ("state_dict_ema", "state_dict", "model_state_dict", "model_ema", "model")
+_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 # Wrappers that name what they wrap: DataParallel, torch.compile.
 _PREFIXES = ("module.", "_orig_mod.")
+# What AveragedModel counts its steps in, beside the module that it wraps.
+_COUNTER = "n_averaged"
 
 _ReadStorage = Callable[[str], bytes | memoryview]
 
@@ -77,7 +80,7 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
 
 def _root(entries: Mapping[str, Any]) -> str:
     """Returns the folder inside the archive, with its slash."""
-    root = next(name for name in entries if name.endswith("data.pkl"))
+    root = next(name for name in entries if name.split("/")[-1] == "data.pkl")
     root = root.removesuffix("data.pkl")
     if f"{root}constants.pkl" in entries:
         raise ValueError("it is a TorchScript program; save its state_dict() instead")
@@ -106,7 +109,9 @@ def read_torch_legacy(path: Path) -> dict[str, np.ndarray]:
 
     _magic, version, system = plain(), plain(), plain()
     if version != 1001 or not isinstance(system, dict):
-        raise ValueError(f"it says protocol {version!r}, 1001 is what is known")
+        raise ValueError(
+            f"it says protocol {reprlib.repr(version)}, 1001 is what is known"
+        )
     if not system.get("little_endian", True):
         raise ValueError("its numbers are big-endian")
     content = read_pickle(memory, find, persistent)
@@ -118,7 +123,8 @@ def _storages(
     memory: mmap.mmap, keys: Any, dtypes: Mapping[str, np.dtype]
 ) -> dict[str, memoryview]:
     """Returns the bytes of each storage; the file is at the first."""
-    if not isinstance(keys, list) or not dtypes.keys() <= set(keys):
+    known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not known or not dtypes.keys() <= set(keys):
         raise ValueError("its list of storages is damaged")
     view, position = memoryview(memory), memory.tell()
     found = {}
@@ -163,10 +169,12 @@ def _tensors(content: dict[Any, Any]) -> dict[str, Tensor]:
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _PREFIXES * 2:  # either may be inside the other
-        if all(name.startswith(prefix) for name in tensors):
+        rest = {name: t for name, t in tensors.items() if name != _COUNTER}
+        if all(name.startswith(prefix) for name in rest):
+            tensors = rest or tensors
             tensors = {name.removeprefix(prefix): t for name, t in tensors.items()}
     return tensors
 
 
 def _shown(key: Any) -> str:
-    return key.name if isinstance(key, Known) else repr(key)
+    return key.name if isinstance(key, Known) else reprlib.repr(key)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jaxcnn.transfer.restricted_pickle import Known, RefusedError
+from jaxcnn.transfer.restricted_pickle import Known, RefusedError, checked_key
 
 _DTYPES = {
     "float64": np.float64,
@@ -46,6 +47,11 @@ _STORAGES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
+
+_MOST_AXES = 64  # as NumPy
+# Numbers of an expanded tensor, which are stored once: more are a trap for whoever
+# copies them.
+_MOST_REPEATED = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,20 +144,20 @@ def storage_of(persistent: Any) -> Storage:
     """
     tag, kind, key, _, length, *view = persistent
     if tag != "storage" or not isinstance(kind, Known):
-        raise ValueError(f"persistent id {tag!r} is no storage")
+        raise ValueError(f"persistent id {reprlib.repr(tag)} is no storage")
+    if not isinstance(key, str):
+        raise ValueError(f"a storage is called {reprlib.repr(key)}")
     dtype = np.dtype(_DTYPES[_STORAGES.get(kind.name, "uint8")])
     start = 0
     if view and view[0] is not None:  # files of 2017: a part of a storage
         _, start, length = view[0]
-    return Storage(str(key), dtype, _size(start), _size(length))
+    return Storage(key, dtype, _size(start), _size(length))
 
 
 def _tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any, **_: Any
 ) -> Tensor:
-    metadata = rest[2] if len(rest) > 2 else None
-    if metadata:
-        raise RefusedError(f"a tensor carries {sorted(metadata)}, which is not read")
+    _check_metadata(rest[2] if len(rest) > 2 else None)
     return _checked_tensor(storage, storage.dtype, offset, shape, strides)
 
 
@@ -165,11 +171,18 @@ def _tensor_of_dtype(
     dtype: Any,
     metadata: Any = None,
 ) -> Tensor:
-    if metadata:
-        raise RefusedError(f"a tensor carries {sorted(metadata)}, which is not read")
+    _check_metadata(metadata)
+    if not isinstance(dtype, Known):
+        raise ValueError(f"{reprlib.repr(dtype)} is no type of numbers")
     return _checked_tensor(
         storage, np.dtype(_DTYPES[dtype.name]), offset, shape, strides
     )
+
+
+def _check_metadata(metadata: Any) -> None:
+    if metadata:
+        names = reprlib.repr(list(metadata))
+        raise RefusedError(f"a tensor carries {names}, which is not read")
 
 
 def _checked_tensor(
@@ -177,7 +190,7 @@ def _checked_tensor(
 ) -> Tensor:
     if not isinstance(storage, Storage):
         raise ValueError("a tensor has no storage")
-    shape, strides = tuple(map(_size, shape)), tuple(map(_size, strides))
+    shape, strides = _sizes(shape), _sizes(strides)
     if len(shape) != len(strides):
         raise ValueError(f"a tensor has shape {shape} and strides {strides}")
     held = storage.length * storage.dtype.itemsize // dtype.itemsize
@@ -188,13 +201,22 @@ def _checked_tensor(
             f"a tensor of shape {shape} reaches number {last:,} of a storage of "
             f"{held:,}"
         )
+    if math.prod(shape) > max(held, _MOST_REPEATED):
+        raise ValueError(f"a tensor of shape {shape} repeats {held:,} numbers")
     return Tensor(storage, dtype, offset, shape, strides)
 
 
 def _size(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise ValueError(f"{value!r} is not a size")
+        raise ValueError(f"{reprlib.repr(value)} is not a size")
     return value
+
+
+def _sizes(values: Any = ()) -> tuple[int, ...]:
+    # A file may name one long list often: each copy would cost it a few bytes.
+    if not isinstance(values, (tuple, list)) or len(values) > _MOST_AXES:
+        raise ValueError(f"{reprlib.repr(values)} is not a shape")
+    return tuple(map(_size, values))
 
 
 def _parameter(tensor: Any, *_: Any) -> Tensor:
@@ -203,13 +225,19 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
-def _ordered(*pairs: Any) -> OrderedDict:
-    return OrderedDict(*pairs)
+def _ordered(pairs: Any = None) -> OrderedDict:
+    found: OrderedDict = OrderedDict()
+    if pairs is not None:
+        if not isinstance(pairs, list):
+            raise ValueError("an ordered dictionary is not made of a list")
+        found.update((checked_key(key), value) for key, value in pairs)
+        pairs.clear()  # used up: a file may name one long list often
+    return found
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered,
-    "torch.Size": lambda sizes=(): tuple(map(_size, sizes)),
+    "torch.Size": _sizes,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,

@@ -20,6 +20,9 @@ from jaxcnn.transfer.torch_file import (
 
 #: Where `jaxcnn convert` puts the configuration, in the header's metadata.
 METADATA_KEY = "jaxcnn"
+# Numbers hardly compress: an archive that unpacks to many times its size is a trap.
+_MOST_UNPACKED = 2**30
+_MOST_COMPRESSED = 20
 _KNOWN = ".pth and .pt of PyTorch, .safetensors, .npz, .h5 and .keras of Keras"
 
 
@@ -57,8 +60,12 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
         raise FileNotFoundError(f"There is no file of weights {path}.")
     try:
         return _read(path)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
+    except MemoryError as error:
+        raise ValueError(
+            f"{path} cannot be read: it asks for more memory than there is ({error})."
+        ) from error
 
 
 def _read(path: Path) -> WeightFile:
@@ -79,9 +86,11 @@ def _read(path: Path) -> WeightFile:
 def _read_zip(path: Path) -> WeightFile:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = archive.infolist()
     except ZIP_ERRORS as error:
         raise ValueError(f"it is damaged or cut short ({error})") from error
+    _check_entries(entries, path.stat().st_size)
+    names = [entry.filename for entry in entries]
     if any(name.split("/")[-1] == "data.pkl" for name in names):
         return WeightFile(read_torch_zip(path), "torch")
     if "model.weights.h5" in names:
@@ -91,14 +100,31 @@ def _read_zip(path: Path) -> WeightFile:
     raise ValueError(f"it is a zip archive without weights; known are {_KNOWN}")
 
 
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Raises ValueError for compression that no file of weights has."""
+    for entry in entries:
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(
+                f"its entry {entry.filename} is compressed by method "
+                f"{entry.compress_type}, which is not read"
+            )
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > max(_MOST_UNPACKED, _MOST_COMPRESSED * size):
+        raise ValueError(f"its {size:,} bytes unpack to {unpacked:,}")
+
+
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files}
     except (ValueError, *ZIP_ERRORS) as error:
         if "allow_pickle" in str(error):
             raise ValueError("it holds Python objects, which are not read") from error
         raise ValueError(f"it is damaged ({error})") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of other files
+            raise ValueError(f"it is damaged ({name} is no array)")
+    return arrays
 
 
 def _config(metadata: dict[str, Any]) -> dict[str, Any] | None:

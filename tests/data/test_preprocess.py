@@ -103,3 +103,18 @@ def test_images_without_height_and_width_are_not_resized():
 def test_wide_integers_are_refused(dtype):
     with pytest.raises(ValueError, match=r"images are u?int32; give uint8"):
         to_float(np.zeros((1, 2, 2, 1), dtype))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mean": "abc", "std": "abc"},
+        {"std": (float("nan"),), "mean": (0.0,)},
+        {"size": (2.5, 3)},
+        {"crop": "ab"},
+        {"interpolation": []},
+    ],
+)
+def test_values_that_are_no_numbers(values):
+    with pytest.raises(ValueError, match=f"{next(iter(values))} must be"):
+        PreprocessConfig(**values)

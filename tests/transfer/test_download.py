@@ -137,6 +137,20 @@ def test_without_a_hash_it_is_said(server, caplog):
     assert "no hash is published, so it is not verified" in caplog.text
 
 
+def test_without_a_hash_an_older_part_is_not_gone_on_with(server, folder):
+    folder.mkdir(parents=True)
+    (folder / "x.bin.part").write_bytes(b"of another file")
+    assert fetch(config(server, hash=None)).read_bytes() == CONTENT
+    assert server.asked == [None]
+
+
+@pytest.mark.parametrize("name", ["../x.bin", "/tmp/x.bin", "a\\x.bin", "..", "", None])
+def test_files_stay_in_the_folder(server, name):
+    with pytest.raises(ValueError, match="file must be a name without folders"):
+        fetch(config(server, file=name))
+    assert server.asked == []
+
+
 def test_what_the_server_refuses(server):
     server.status = 404
     with pytest.raises(OSError, match=r"cannot be downloaded \(Not Found\)"):

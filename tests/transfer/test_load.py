@@ -266,6 +266,11 @@ def test_every_difference_is_reported_at_once():
     ]
 
 
+def test_arrays_have_names():
+    with pytest.raises(ValueError, match="arrays by name, got the key 1"):
+        load({**state(), 1: np.ones(3)})
+
+
 def test_long_lists_are_cut():
     weights = state() | {f"extra{k:02}": np.zeros(1) for k in range(20)}
     with pytest.raises(ValueError, match=r"20 unexpected: 'extra00', .*and 12 more"):

@@ -118,6 +118,24 @@ def test_json_and_back():
         PretrainedConfig.from_json({"colour": 1})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_shape": "abc"},
+        {"image_shape": [32, 32, 0]},
+        {"num_classes": "10"},
+        {"num_classes": -1},
+        {"model_args": [1]},
+        {"model_args": {"num_classes": 3}},
+        {"model_args": {"name": "lenet"}},
+    ],
+)
+def test_values_of_the_wrong_kind(changes):
+    values = {"model": "mlp", "weights": "x"} | changes
+    with pytest.raises(ValueError, match=f"damaged .{next(iter(changes))} is"):
+        PretrainedConfig.from_json(values)
+
+
 def test_preprocessing_of_a_set():
     import numpy as np
 

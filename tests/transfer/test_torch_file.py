@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jaxcnn.transfer.torch_tensors import find
 from jaxcnn.transfer.weight_file import read_weights
 
 from . import torch_files as build
@@ -272,6 +273,89 @@ def test_flipped_bytes_end_in_one_kind_of_error_or_none(write, tmp_path):
         except ValueError:
             refused += 1
     assert refused > 100
+
+
+def doubled(times):
+    """Returns tuples in tuples: few to write, 2**times of them to print."""
+    levels = (b"0" + b"h%c" % n * 2 + b"\x86\x94" for n in range(times))
+    return b")\x94" + b"".join(levels)
+
+
+DEEP = b")" + b"\x85" * 300_000
+LONG = b"](" + b"K\x01" * 100 + b"eq\xff0"
+STORAGE = [build.value("storage"), build.named("torch", "FloatStorage")]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "message"),
+    [
+        (b"}" + DEEP + b"Ns", "a tuple of other things is a key"),
+        (b"}(" + DEEP + b"Nu", "a tuple of other things is a key"),
+        (build.named("collections", "OrderedDict") + b"(](](" + DEEP + b"NeetR", "key"),
+        (doubled(60) + build.value("x") + b"\x93", "str expected, tuple found"),
+        (DEEP + build.value("x") + b"\x93", "str expected, tuple found"),
+        (
+            b"(" + b"".join([*STORAGE, doubled(60), build.value("cpu")]) + b"K\x01tQ",
+            r"a storage is called \(\(",
+        ),
+        (build.named("torch", "Size") + b"(" + doubled(60) + b"tR", "is not a size"),
+        (LONG + build.named("torch", "Size") + b"(h\xfftR", "is not a shape"),
+        (build.tensor("0", (1,) * 65, count=24), "is not a shape"),
+        (build.tensor("0", (2**20, 2**20), (0, 0), count=24), "repeats 24 numbers"),
+    ],
+)
+def test_what_would_end_the_process_or_take_its_memory(write, instructions, message):
+    with pytest.raises(ValueError, match=message):
+        write(build.dictionary({"x": instructions}), {"0": NUMBERS})
+
+
+def test_a_list_makes_one_ordered_dictionary():
+    """Copies of a long list would be a few bytes each in the file."""
+    pairs = [["a", 1], ["b", 2]]
+    assert find("collections.OrderedDict").make(pairs) == {"a": 1, "b": 2}
+    assert pairs == []
+    with pytest.raises(ValueError, match="is not made of a list"):
+        find("collections.OrderedDict").make({"a": 1})
+
+
+def test_a_type_that_is_none(write):
+    untyped = build.storage("0", "torch.storage.UntypedStorage", 6)
+    parts = [untyped, *map(build.value, (1, (2,), (1,), False)), build.ORDERED]
+    tensor = build.named("torch._utils", "_rebuild_tensor_v3") + b"(" + b"".join(parts)
+    with pytest.raises(ValueError, match="'f' is no type of numbers"):
+        write(state(x=tensor + build.value("f") + b"tR"), {"0": NUMBERS})
+
+
+@pytest.mark.parametrize("keys", [b"]]a", b"]" + DEEP + b"a"])
+def test_damaged_lists_of_storages(tmp_path, keys):
+    build.write_legacy(tmp_path / "x", state(x=build.tensor("0", (24,))), {})
+    content = (tmp_path / "x").read_bytes().removesuffix(pickle.dumps([], 2))
+    (tmp_path / "x").write_bytes(content + build.whole(keys))
+    with pytest.raises(ValueError, match="list of storages is damaged"):
+        read_weights(tmp_path / "x")
+
+
+def test_averaged_models_count_their_steps(write):
+    """As torch.optim.swa_utils.AveragedModel saves itself, beside what it averages."""
+    averaged = {
+        "n_averaged": build.tensor("1", ()),
+        "module.module.x": build.tensor("0", (24,)),
+    }
+    content = {
+        "model": state(y=build.tensor("0", (24,))),
+        "model_ema": build.dictionary(averaged),
+    }
+    storages = {"0": NUMBERS, "1": NUMBERS[:1]}
+    assert list(write(build.dictionary(content, b"}"), storages)) == ["x"]
+
+
+def test_averaged_weights_come_before_a_state_dict(write):
+    inner = {
+        key: state(x=build.tensor(number, (24,)))
+        for key, number in (("state_dict", "0"), ("model_ema", "1"))
+    }
+    found = write(build.dictionary(inner, b"}"), {"0": NUMBERS, "1": NUMBERS + 1})
+    assert found["x"][0] == 1
 
 
 def test_big_endian_files(tmp_path):

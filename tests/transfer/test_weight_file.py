@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jaxcnn.transfer import weight_file
 from jaxcnn.transfer.safetensors import write_safetensors
 from jaxcnn.transfer.weight_file import read_weights
 
@@ -64,6 +65,12 @@ def row(**changes):
         (row(shape=[-4]), "damaged at 'x'"),
         (row(shape=[4.0]), "damaged at 'x'"),
         (row(dtype="F4"), "damaged at 'x'"),
+        (row(shape={}, data_offsets=[0, 4]), "damaged at 'x'"),
+        (row(shape="", data_offsets=[0, 4]), "damaged at 'x'"),
+        (row(shape=[10**4000] * 20_000), "damaged at 'x'"),
+        ({**row(), "y": row()["x"]}, "begins at byte 0, where the one before ends at"),
+        (row(shape=[3], data_offsets=[4, 16]), "begins at byte 4, where the one"),
+        (row(shape=[3], data_offsets=[0, 12]), "speaks of 12 bytes of 16"),
         ({"x": 3}, "damaged at 'x'"),
         ({**row(), "__metadata__": 3}, "__metadata__ is no object"),
         (b"{", "header is damaged"),
@@ -117,6 +124,30 @@ def test_npz_cut_short_and_changed(tmp_path):
     path.write_bytes(content[:300] + b"\xff" + content[301:])
     with pytest.raises(ValueError, match="it is damaged"):
         read_weights(path)
+
+
+def numbers_of(shape):
+    """Returns a file of NumPy that says a shape and holds no numbers."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape},), }}\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "method", "message"),
+    [
+        (b"hello", zipfile.ZIP_STORED, "x is no array"),
+        (numbers_of(2**45), zipfile.ZIP_STORED, "more memory|EOF"),
+        (numbers_of(2**70), zipfile.ZIP_STORED, "too large"),
+        (b"hello", zipfile.ZIP_LZMA, "compressed by method 14, which is not read"),
+        (b"\0" * 1_000_000, zipfile.ZIP_DEFLATED, "bytes unpack to 1,000,000"),
+    ],
+)
+def test_npz_of_something_else(tmp_path, monkeypatch, content, method, message):
+    monkeypatch.setattr(weight_file, "_MOST_UNPACKED", 10_000)
+    with zipfile.ZipFile(tmp_path / "x", "w", method) as archive:
+        archive.writestr("x.npy", content)
+    with pytest.raises(ValueError, match=message):
+        read_weights(tmp_path / "x")
 
 
 def write_h5(path, layers, group=None):
@@ -176,6 +207,64 @@ def test_h5_cut_short(tmp_path):
     (tmp_path / "x.h5").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="it is damaged"):
         read_weights(tmp_path / "x.h5")
+
+
+def linked(h5py, group, other):
+    group["w"] = h5py.ExternalLink(str(other), "x")
+
+
+def virtual(h5py, group, other):
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(other), "x", (4,))
+    group.create_virtual_dataset("w", layout)
+
+
+def external(h5py, group, other):
+    group.create_dataset("w", (4,), "f4", external=[(str(other), 0, 16)])
+
+
+@pytest.mark.parametrize("put", [linked, virtual, external])
+def test_h5_never_reads_another_file(tmp_path, put):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "secret", "w") as file:
+        file["x"] = NUMBERS
+    write_h5(tmp_path / "x.h5", {"a": {}})
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["a"].attrs["weight_names"] = ["w"]
+        put(h5py, file["a"], tmp_path / "secret")
+        assert file["a/w"].shape == (4,)  # h5py itself does read it
+    with pytest.raises(ValueError, match=r"its weight /.* lies in another file"):
+        read_weights(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.attrs.__setitem__("layer_names", ["b"]), "damaged"),
+        (lambda file: file.attrs.__setitem__("layer_names", 3), "damaged"),
+        (lambda file: file["a"].attrs.__setitem__("weight_names", ["b"]), "damaged"),
+        (lambda file: file.create_group("a/w"), "weight /a/w is a group"),
+        (
+            lambda file: file["a"].create_dataset("w", (2**40,), "f4", chunks=(9,)),
+            "the 0 bytes of its weight /a/w unpack to 4,398,046,511,104",
+        ),
+    ],
+)
+def test_damaged_h5(tmp_path, damage, message):
+    h5py = pytest.importorskip("h5py")
+    write_h5(tmp_path / "x.h5", {"a": {}})
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["a"].attrs["weight_names"] = ["w"]
+        damage(file)
+    with pytest.raises(ValueError, match=message):
+        read_weights(tmp_path / "x.h5")
+
+
+def test_h5_that_ends_in_an_archive(tmp_path):
+    write_h5(tmp_path / "x.h5", {"a": {"a/kernel:0": NUMBERS}})
+    with zipfile.ZipFile(tmp_path / "x.h5", "a") as archive:
+        archive.writestr("readme.txt", "hello")
+    check(read_weights(tmp_path / "x.h5").arrays, {"a/kernel": NUMBERS})
 
 
 def test_h5_without_h5py(tmp_path, monkeypatch):
