@@ -114,6 +114,21 @@ def test_code_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
         assert namespace["result"]["accuracy"] >= ACCURACY[name_of(page)]
 
 
+def test_every_page_is_in_the_navigation_once():
+    named = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    docs = ROOT / "docs"
+    pages = [page.relative_to(docs).as_posix() for page in docs.rglob("*.md")]
+    assert sorted(named) == sorted(pages)
+
+
+def test_every_family_page_is_in_the_overview_and_the_readme():
+    folder = ROOT / "docs" / "models"
+    pages = {page.name for page in folder.glob("*.md")} - {"index.md"}
+    overview = re.findall(r"\]\((\w+\.md)\)", (folder / "index.md").read_text())
+    readme = re.findall(r"docs/models/(\w+\.md)", (ROOT / "README.md").read_text())
+    assert set(overview) == set(readme) - {"index.md"} == pages
+
+
 def test_blocks_that_do_not_run_are_few_and_known():
     marked = {
         name_of(page): sum(b.words == "no-run" for b in python_blocks(page))

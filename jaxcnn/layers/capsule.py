@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxcnn.layers.checks import check_number
 from jaxcnn.layers.conv import Conv, Padding, Size
-from jaxcnn.layers.initializers import Initializer
+from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.typing import Array, Dtype
 
 
@@ -179,7 +179,7 @@ class RoutedCapsules(nn.Module):
             )
         batch, below, depth = u.shape
         shape = (below * depth, self.capsules * self.dims)
-        kernel = self.param("kernel", self.kernel_init, shape)
+        kernel = self.param("kernel", make_initializer(self.kernel_init), shape)
         u, kernel = nn.dtypes.promote_dtype(u, kernel, dtype=self.dtype)
         matrices = kernel.reshape(below, depth, self.capsules, self.dims)
         # The capsules below next to last: each sum over them is one matrix product.

@@ -8,7 +8,11 @@ from flax import linen as nn
 
 from jaxcnn.layers.activation import Activation, apply_activation
 from jaxcnn.layers.checks import check_choice, check_number, check_numbers
-from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
+from jaxcnn.layers.initializers import (
+    Initializer,
+    he_normal_fan_out,
+    make_initializer,
+)
 from jaxcnn.layers.norm import batch_norm
 from jaxcnn.ops.convolution import PADDING_MODES, conv, pad
 from jaxcnn.typing import Array, Dtype
@@ -101,7 +105,8 @@ class Conv(nn.Module):
             channels for a depthwise convolution.
         dilation: Distance between the kernel's taps: one number, or one for each axis.
         use_bias: Whether a bias is added.
-        kernel_init: Initialiser of the kernel; LeCun normal by default, as in Flax.
+        kernel_init: Initialiser of the kernel, or its name; LeCun normal by default,
+            as in Flax.
         bias_init: Initialiser of the bias.
         dtype: Computation type; parameters stay float32.
     """
@@ -157,7 +162,7 @@ def convolve(layer: Any, x: Array, features: int, groups: int) -> Array:
         )
     kernel_size = each_axis(layer.kernel_size, rank)
     shape = (*kernel_size, channels // groups, features)
-    kernel = layer.param("kernel", layer.kernel_init, shape)
+    kernel = layer.param("kernel", make_initializer(layer.kernel_init), shape)
     bias = layer.param("bias", layer.bias_init, (features,)) if layer.use_bias else None
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
     stride, dilation = (each_axis(n, rank) for n in (layer.stride, layer.dilation))

@@ -1,5 +1,7 @@
 """Transposed convolution with PyTorch's sizes."""
 
+from typing import Any
+
 from flax import linen as nn
 
 from jaxcnn.layers.checks import check_number, check_numbers
@@ -11,7 +13,7 @@ from jaxcnn.layers.conv import (
     conv_padding,
     each_axis,
 )
-from jaxcnn.layers.initializers import Initializer
+from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.ops.transposed import conv_transpose
 from jaxcnn.typing import Array, Dtype
 
@@ -40,7 +42,8 @@ class ConvTranspose(nn.Module):
         dilation: Distance between the kernel's taps: one number, or one for each axis.
         use_bias: Whether a bias is added.
         kernel_init: Initialiser of the kernel; by default LeCun normal over the
-            channels in, the kernel's last axis.
+            channels in, the kernel's last axis. A name draws with that axis as the
+            channels in; a function draws the kernel as it lies.
         bias_init: Initialiser of the bias.
         dtype: Computation type; parameters stay float32.
 
@@ -99,7 +102,7 @@ class ConvTranspose(nn.Module):
         padding = conv_padding(self.padding, kernel_size, window["dilation"])
         self._check_sizes(x, kernel_size, padding, **window)
         shape = (*kernel_size, self.features // self.groups, channels)
-        kernel = self.param("kernel", self.kernel_init, shape)
+        kernel = self.param("kernel", _drawn(self.kernel_init), shape)
         bias = (
             self.param("bias", self.bias_init, (self.features,))
             if self.use_bias
@@ -136,3 +139,19 @@ class ConvTranspose(nn.Module):
                 f"convolution of an input of shape {tuple(x.shape)}: its size would be "
                 f"{tuple(sizes)}."
             )
+
+
+def _drawn(kernel_init: str | Initializer) -> Initializer:
+    """Returns an initialiser of the kernel, whose channels in are its last axis.
+
+    The ones with a name have them last but one, and count the fan in there.
+    """
+    if callable(kernel_init):
+        return kernel_init
+    init = make_initializer(kernel_init)
+
+    def draw(key: Any, shape: tuple[int, ...], *dtype: Dtype) -> Array:
+        *spatial, out, channels = shape
+        return init(key, (*spatial, channels, out), *dtype).swapaxes(-1, -2)
+
+    return draw

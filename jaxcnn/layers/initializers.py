@@ -71,7 +71,13 @@ def orthogonal(gain: float = 1.0) -> Initializer:
         Learning in Deep Linear Neural Networks", ICLR 2014,
         https://arxiv.org/abs/1312.6120.
     """
-    return initializers.orthogonal(gain)
+
+    def init(key: Any, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+        # The decomposition behind it has no types of half the size.
+        wide = jnp.promote_types(dtype, jnp.float32)
+        return initializers.orthogonal(gain)(key, shape, wide).astype(dtype)
+
+    return init
 
 
 def dirac(groups: int = 1) -> Initializer:

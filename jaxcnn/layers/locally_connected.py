@@ -17,7 +17,7 @@ from jaxcnn.layers.conv import (
     conv_padding,
     each_axis,
 )
-from jaxcnn.layers.initializers import Initializer
+from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.ops.convolution import PADDING_MODES, pad
 from jaxcnn.typing import Array, Dtype
 
@@ -86,7 +86,8 @@ class LocallyConnected(nn.Module):
         taps = _taps(x, kernel_size, stride, dilation)
         out, channels = taps[0].shape[1:-1], x.shape[-1]
         shape = (*out, *kernel_size, channels, self.features)
-        kernel = self.param("kernel", _each_position(self.kernel_init, rank), shape)
+        init = _each_position(make_initializer(self.kernel_init), rank)
+        kernel = self.param("kernel", init, shape)
         bias = (
             self.param("bias", self.bias_init, (*out, self.features))
             if self.use_bias

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxcnn.layers.capsule import PrimaryCapsules, RoutedCapsules, capsule_lengths
 from jaxcnn.layers.checks import check_images, check_number, check_numbers
 from jaxcnn.layers.conv import Conv
-from jaxcnn.layers.initializers import Initializer
+from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.models.features import endpoints_of
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype, PyTree
@@ -39,7 +39,8 @@ class CapsuleDecoder(nn.Module):
             image_shape: `(height, width, channels)`.
         """
         size = math.prod(image_shape)
-        options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        kernel_init = make_initializer(self.kernel_init)
+        options = {"kernel_init": kernel_init, "dtype": self.dtype}
         for number, units in enumerate(self.hidden, 1):
             x = nn.relu(nn.Dense(units, name=f"hidden{number}", **options)(x))
         x = nn.sigmoid(nn.Dense(size, name="pixels", **options)(x))

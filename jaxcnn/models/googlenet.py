@@ -142,7 +142,7 @@ class GoogLeNet(nn.Module):
                 # torchvision's second pool of these is 2x2.
                 x = max_pool(x, 3 if stage == 1 else 2, 2, ceil_mode=True)
             for number, channels in enumerate(modules):
-                name = f"inception{stage + 3}{'abcdefgh'[number]}"
+                name = _name(stage, number)
                 module = Branches(_branches(*channels), name=name, **self._settings())
                 x = module(x, train=train)
                 if stage == 1 and number in (0, len(modules) - 2):
@@ -174,6 +174,15 @@ class GoogLeNet(nn.Module):
         ]
 
 
+def _name(stage: int, number: int) -> str:
+    """Returns the name of a module: `inception3a` is the first one of the first stage.
+
+    Behind the 26 letters come those of the next rank, `inception4aa`, and so on.
+    """
+    rank, letter = divmod(number, 26)
+    return f"inception{stage + 3}{'a' * rank}{chr(ord('a') + letter)}"
+
+
 def _branches(
     one: int, reduce3: int, three: int, reduce5: int, five: int, pool: int
 ) -> tuple[Branch, ...]:
@@ -187,8 +196,8 @@ def _branches(
 
 @endpoints_of(GoogLeNet)
 def _endpoints(model: GoogLeNet) -> list[str]:
-    stages = enumerate(model.stages, 3)
-    last = [f"inception{s}{'abcdefgh'[len(modules) - 1]}" for s, modules in stages]
+    stages = enumerate(model.stages)
+    last = [_name(stage, len(modules) - 1) for stage, modules in stages]
     return ["conv1", "conv3", *last]
 
 

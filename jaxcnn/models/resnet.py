@@ -156,7 +156,7 @@ class ResNet(nn.Module):
         output_stride: 32, 16 or 8: pixels of the image for each position at the end.
             Where that is reached, convolutions are dilated instead of strided.
         drop_path: Share of examples whose branch the last block drops in training; the
-            others drop less, linearly (`jaxcnn.models.residual.places`).
+            others drop less, linearly (`jaxcnn.models.residual` says how).
         zero_init: Whether every block starts as its shortcut alone.
         kernel_init: Initialiser of the convolutions; He normal, fan out.
         num_classes: Logits out; 0 returns the features that the head would get.

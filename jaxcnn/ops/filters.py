@@ -79,6 +79,54 @@ def filter_image(
         [0.0, 30.0, 30.0, 0.0]
         >>> filter_image(rows[:, ::-1], "vertical_edges")[0].tolist()
         [0.0, -30.0, -30.0, 0.0]
+
+        Bright over dark on the left, dark over bright on the right:
+
+        >>> above, below = [10, 10, 10, 0, 0, 0], [0, 0, 0, 10, 10, 10]
+        >>> halves = jnp.array([above] * 3 + [below] * 3)
+        >>> print(filter_image(halves, "horizontal_edges").astype(int))
+        [[  0   0   0   0]
+         [ 30  10 -10 -30]
+         [ 30  10 -10 -30]
+         [  0   0   0   0]]
+
+        A line one pixel wide, and the kernel of its shape:
+
+        >>> line = jnp.array([[0, 1, 0, 0]] * 4)
+        >>> filter_image(line, jnp.array([[-1, 1, -1]] * 3)).astype(int).tolist()
+        [[3, -3], [3, -3]]
+
+        Numbers to work out by hand:
+
+        >>> numbers = jnp.array(
+        ...     [
+        ...         [3, 0, 1, 2, 7, 4],
+        ...         [1, 5, 8, 9, 3, 1],
+        ...         [2, 7, 2, 5, 1, 3],
+        ...         [0, 1, 3, 1, 7, 8],
+        ...         [4, 2, 1, 6, 2, 8],
+        ...         [2, 4, 5, 2, 3, 9],
+        ...     ]
+        ... )
+        >>> print(filter_image(numbers, "vertical_edges").astype(int))
+        [[ -5  -4   0   8]
+         [-10  -2   2   3]
+         [  0  -2  -4  -7]
+         [ -3  -2  -3 -16]]
+        >>> numbers = jnp.array(
+        ...     [
+        ...         [3, 3, 2, 1, 0],
+        ...         [0, 0, 1, 3, 1],
+        ...         [3, 1, 2, 2, 3],
+        ...         [2, 0, 0, 2, 2],
+        ...         [2, 0, 0, 0, 1],
+        ...     ]
+        ... )
+        >>> kernel = jnp.array([[0, 1, 2], [2, 2, 0], [0, 1, 2]])
+        >>> print(filter_image(numbers, kernel).astype(int))
+        [[12 12 17]
+         [10 17 19]
+         [ 9  6 14]]
     """
     images = jnp.asarray(x, jnp.float32)
     if not 2 <= images.ndim <= 4:

@@ -53,6 +53,9 @@ def max_pool(
         >>> x = jnp.array([[1, 3, 1, 2], [9, 5, 6, 5], [9, 1, 1, 2], [0, 2, 8, 2]])
         >>> max_pool(x[None, :, :, None], 2)[0, :, :, 0].tolist()
         [[9, 6], [9, 8]]
+        >>> x = jnp.array([[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
+        >>> max_pool(x[None, :, :, None], 2)[0, :, :, 0].tolist()
+        [[6, 8], [3, 4]]
     """
     window, stride, padding = _arguments(
         "max_pool", x, window, stride, padding, ceil_mode
@@ -87,9 +90,20 @@ def avg_pool(
         ValueError: if an argument does not fit the spatial axes, or no window fits.
 
     Example:
-        >>> x = jnp.array([[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3.0]])
-        >>> print(avg_pool(x[None, :, :, None], 3, 1)[0, :, :, 0].round(1))
-        [[1.7 1.7 1.7]]
+        >>> x = jnp.array(
+        ...     [
+        ...         [3, 3, 2, 1, 0],
+        ...         [0, 0, 1, 3, 1],
+        ...         [3, 1, 2, 2, 3],
+        ...         [2, 0, 0, 2, 2],
+        ...         [2, 0, 0, 0, 1.0],
+        ...     ]
+        ... )
+        >>> for row in avg_pool(x[None, :, :, None], 3, 1)[0, :, :, 0]:
+        ...     print(*[f"{mean:.1f}" for mean in row])
+        1.7 1.7 1.7
+        1.0 1.2 1.8
+        1.1 0.8 1.3
         >>> row = jnp.arange(1.0, 6.0)[None, :, None]
         >>> avg_pool(row, 2, ceil_mode=True)[0, :, 0].tolist()
         [1.5, 3.5, 5.0]

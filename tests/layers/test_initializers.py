@@ -4,11 +4,26 @@ import functools
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.layers import INITIALIZERS, Conv, make_initializer
+from jaxcnn.layers import (
+    INITIALIZERS,
+    Conv,
+    ConvAct,
+    ConvNorm,
+    ConvTranspose,
+    DepthwiseConv,
+    LocallyConnected,
+    PrimaryCapsules,
+    RoutedCapsules,
+    SeparableConv,
+    SqueezeExcite,
+    make_initializer,
+)
 from jaxcnn.layers.initializers import INITIALIZER_NAMES
+from jaxcnn.tree import flatten_named
 
 SHAPE = (3, 3, 16, 64)
 IN, OUT = 9 * 16, 9 * 64
@@ -94,6 +109,48 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(small, np.eye(len(small)), atol=1e-5)
     doubled = draw("orthogonal", shape, gain=2.0).reshape(matrix.shape)
     np.testing.assert_allclose(doubled, 2 * matrix, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(INITIALIZERS))
+def test_kernels_of_half_the_size(name):
+    kernel = INITIALIZERS[name](jax.random.key(0), (3, 4, 5), jnp.bfloat16)
+    assert (kernel.dtype, kernel.shape) == (jnp.bfloat16, (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (functools.partial(Conv, 4), (1, 5, 5, 6)),
+        (functools.partial(ConvNorm, 4), (1, 5, 5, 6)),
+        (functools.partial(ConvAct, 4), (1, 5, 6)),
+        (functools.partial(ConvTranspose, 4), (1, 5, 5, 6)),
+        (functools.partial(LocallyConnected, 4), (1, 5, 5, 6)),
+        (DepthwiseConv, (1, 5, 5, 6)),
+        (functools.partial(SeparableConv, 4), (1, 5, 5, 6)),
+        (functools.partial(SqueezeExcite, 2), (1, 5, 5, 6)),
+        (functools.partial(PrimaryCapsules, 2, 4, 3), (1, 5, 5, 6)),
+        (functools.partial(RoutedCapsules, 2), (1, 5, 6)),
+    ],
+)
+def test_layers_take_initialisers_by_name(make, shape):
+    def kernels(kernel_init):
+        layer, x = make(kernel_init=kernel_init), np.ones(shape, np.float32)
+        train = {"train": False} if isinstance(layer, ConvNorm) else {}
+        named = flatten_named(layer.init(jax.random.key(0), x, **train)["params"])
+        return [leaf for name, leaf in named.items() if name.endswith("kernel")]
+
+    assert kernels("ones")
+    assert all((kernel == 1).all() for kernel in kernels("ones"))
+    with pytest.raises(ValueError, match=r"'one' is unknown\. Did you mean 'ones'"):
+        kernels("one")
+
+
+def test_a_transposed_kernel_counts_its_fan_in_over_the_channels_in():
+    layer = ConvTranspose(16, 3, kernel_init="he_normal")
+    x = np.ones((1, 4, 4, 256), np.float32)
+    kernel = layer.init(jax.random.key(0), x)["params"]["kernel"]
+    assert kernel.shape == (3, 3, 16, 256)
+    np.testing.assert_allclose(kernel.var(), 2 / (9 * 256), rtol=0.05)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

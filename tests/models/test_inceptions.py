@@ -46,6 +46,19 @@ def test_auxiliary_heads(make, size, heads, params):
     assert count_params(variables["params"]) == params
 
 
+def test_a_stage_of_many_modules_has_a_name_for_each():
+    model = googlenet(stages=(((1,) * 6,), ((1,) * 6,) * 28), num_classes=3)
+    _, variables = shapes_of(model, (32, 32, 3), train=False)
+    modules = {name for name in variables["params"] if name.startswith("inception4")}
+    assert len(modules) == 28
+    assert {"inception4a", "inception4z", "inception4ab"} <= modules
+
+
+def test_the_last_of_many_modules_is_an_endpoint():
+    model = googlenet(stages=(((1,) * 6,), ((1,) * 6,) * 9))
+    assert feature_info(model, (32, 32, 3))[-1].path == "inception4i"
+
+
 def test_evaluation_needs_no_images_of_the_auxiliary_heads_size():
     model = inception_v3(aux_heads=True, num_classes=3)
     _, variables = shapes_of(model, (299, 299, 3), train=False)

@@ -159,6 +159,13 @@ def test_a_wrong_number_of_classes_is_explained(name):
         create_model(name, num_classes=-1)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_unknown_initialiser_is_explained(name):
+    message = "kernel_init='he_norma' is unknown. Did you mean 'he_normal'"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        shapes_of(create_model(name, kernel_init="he_norma"), GOLDEN[name]["image"])
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "smallest"),
     [
