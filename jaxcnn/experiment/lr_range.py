@@ -42,7 +42,7 @@ def find_learning_rate(
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
-    smoothing: float = 0.9,
+    smoothing: float = 0.8,
 ) -> RateRange:
     r"""Returns the losses under rates that grow from step to step, and suggestions.
 
@@ -139,7 +139,7 @@ class _Flags(ExperimentConfig):
     """The last learning rate."""
     range_steps: int = 100
     """Updates in all."""
-    smoothing: float = 0.9
+    smoothing: float = 0.8
     """Decay of the average over the losses."""
     picture: str | None = None
     """Draw the curve into this file, such as lr_range.png."""
