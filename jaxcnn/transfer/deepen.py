@@ -60,8 +60,8 @@ def deepen(
 
     Args:
         model: A `ResNet`, `CifarResNet`, `ResNetV2` or `CifarResNetV2` with blocks of
-            this library, or a `Cnn` with ReLU (or ReLU6, or no activation), BatchNorm before it or no norm, and
-            padding that keeps the size.
+            this library, or a `Cnn` with ReLU (or ReLU6, or no activation), BatchNorm
+            before it or no norm, and padding that keeps the size.
         variables: Its variables.
         blocks: Blocks, or convolutions, that each stage gets.
         stages: Which stages get them, counted from 1; all by default. A `CifarResNet`
