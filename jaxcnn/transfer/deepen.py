@@ -16,14 +16,21 @@ from jaxcnn.layers.conv import conv_padding
 from jaxcnn.models.cnn import Cnn
 from jaxcnn.models.resnet import BasicBlock, Bottleneck, ResNet
 from jaxcnn.models.resnet_cifar import CifarResNet
+from jaxcnn.models.resnet_v2 import PreActBasicBlock, PreActBottleneck, ResNetV2
+from jaxcnn.models.resnet_v2_cifar import CifarResNetV2
 from jaxcnn.typing import Array, PyTree
 
 #: f(f(x)) = f(x), so that one more of them behind an identity changes nothing.
 _IDEMPOTENT = ("relu", "relu6", "identity")
 
-#: The convolution of a block whose norm's scale, set to zero, makes the block its
-#: shortcut.
-_LAST = {BasicBlock: "conv2", Bottleneck: "expand"}
+#: The part of a block that, set to zero, makes the block its shortcut: the norm behind
+#: the last convolution, or, where norms come first, that convolution itself.
+_LAST = {
+    BasicBlock: ("conv2", "norm"),
+    Bottleneck: ("expand", "norm"),
+    PreActBasicBlock: ("conv2",),
+    PreActBottleneck: ("expand",),
+}
 
 _Leaves = dict[tuple[str, ...], Any]
 
@@ -42,7 +49,8 @@ def deepen(
 
     Residual networks get blocks at the end of their stages, drawn as always but for the
     last scale, which is zero: the branch adds nothing, and the ReLU behind the sum
-    changes nothing of what a ReLU gave. That holds in training too.
+    changes nothing of what a ReLU gave. Where norms come first, in the pre-activation
+    networks, the last kernel is zero. That holds in training too.
 
     A `Cnn` gets convolutions at the end of its stages, whose kernels pass each channel
     on, before an activation that changes nothing the second time. A BatchNorm between
@@ -51,9 +59,9 @@ def deepen(
     Where the statistics of a batch are others, the function in training differs.
 
     Args:
-        model: A `ResNet` with `BasicBlock` or `Bottleneck`, a `CifarResNet`, or a `Cnn`
-            with ReLU (or ReLU6, or no activation), BatchNorm before it or no norm, and
-            padding that keeps the size.
+        model: A `ResNet`, `CifarResNet`, `ResNetV2` or `CifarResNetV2` with blocks of
+            this library, or a `Cnn` with ReLU (or ReLU6, or no activation), BatchNorm
+            before it or no norm, and padding that keeps the size.
         variables: Its variables.
         blocks: Blocks, or convolutions, that each stage gets.
         stages: Which stages get them, counted from 1; all by default. A `CifarResNet`
@@ -97,8 +105,8 @@ def deepen(
 
 
 def _resnet(
-    model: ResNet, leaves: _Leaves, blocks: int, stages: Any, key: Array
-) -> tuple[ResNet, _Leaves]:
+    model: ResNet | ResNetV2, leaves: _Leaves, blocks: int, stages: Any, key: Array
+) -> tuple[nn.Module, _Leaves]:
     sizes = list(model.stage_sizes)
     for stage in _stages(stages, len(sizes)):
         sizes[stage - 1] += blocks
@@ -107,12 +115,12 @@ def _resnet(
 
 
 def _resnet_cifar(
-    model: CifarResNet, leaves: _Leaves, blocks: int, stages: Any, key: Array
-) -> tuple[CifarResNet, _Leaves]:
+    model: Any, leaves: _Leaves, blocks: int, stages: Any, key: Array
+) -> tuple[nn.Module, _Leaves]:
     if _stages(stages, 3) != [1, 2, 3]:
         raise ValueError(
-            f"stages={stages!r}: a CifarResNet has as many blocks in each stage; "
-            "deepen all three."
+            f"stages={stages!r}: a {type(model).__name__} has as many blocks in each "
+            "stage; deepen all three."
         )
     deeper = model.clone(blocks_per_stage=model.blocks_per_stage + blocks)
     return deeper, _residual(model, deeper, leaves, key)
@@ -122,15 +130,16 @@ def _residual(model: Any, deeper: nn.Module, leaves: _Leaves, key: Array) -> _Le
     """Returns the leaves of the new blocks, drawn, with the last norm at zero."""
     if model.block not in _LAST:
         raise ValueError(
-            "deepen knows the blocks BasicBlock and Bottleneck, not "
-            f"{getattr(model.block, '__name__', model.block)!r}."
+            f"deepen knows the blocks {', '.join(each.__name__ for each in _LAST)}, "
+            f"not {getattr(model.block, '__name__', model.block)!r}."
         )
     last = _LAST[model.block]
     if model.shortcut not in ("projection", "identity", "pad", "A", "B"):
         raise ValueError(
             f"A block with shortcut={model.shortcut!r} cannot start as the identity."
         )
-    stem = _leaf(leaves, "params", "stem", "conv", "kernel")
+    conv = () if isinstance(model, (ResNetV2, CifarResNetV2)) else ("conv",)
+    stem = _leaf(leaves, "params", "stem", *conv, "kernel")
     images = jnp.zeros((1, 32, 32, stem.shape[-2]))
     shapes = _shapes(model, images)
     _check_same(leaves, shapes)
@@ -143,8 +152,8 @@ def _residual(model: Any, deeper: nn.Module, leaves: _Leaves, key: Array) -> _Le
 
     drawn = dict(zip(new, draw(key), strict=True))
     for path, leaf in drawn.items():
-        if path[0] == "params" and path[-3:-1] == (last, "norm"):
-            drawn[path] = jnp.zeros_like(leaf)  # scale and bias: the branch adds 0
+        if path[0] == "params" and path[-1 - len(last) : -1] == last:
+            drawn[path] = jnp.zeros_like(leaf)  # bias and all: the branch adds 0
     return drawn
 
 
@@ -278,6 +287,8 @@ def _check_same(leaves: _Leaves, shapes: _Leaves) -> None:
 
 _KINDS: dict[type[nn.Module], Callable[..., tuple[Any, _Leaves]]] = {
     ResNet: _resnet,
+    ResNetV2: _resnet,
     CifarResNet: _resnet_cifar,
+    CifarResNetV2: _resnet_cifar,
     Cnn: _cnn,
 }

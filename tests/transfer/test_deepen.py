@@ -12,9 +12,12 @@ from jaxcnn.models import (
     BasicBlock,
     Bottleneck,
     CifarResNet,
+    CifarResNetV2,
     Cnn,
     LeNet,
+    PreActBottleneck,
     ResNet,
+    ResNetV2,
 )
 from jaxcnn.transfer import deepen
 from jaxcnn.tree import flatten_named
@@ -56,6 +59,16 @@ CASES = {
         CifarResNet(1, width=4, num_classes=3),
         {"blocks": 2, "key": jax.random.key(7)},
         {"blocks_per_stage": 3},
+    ),
+    "preact": (
+        CifarResNetV2(1, stem_width=4, width=4, num_classes=3),
+        {"blocks": 1},
+        {"blocks_per_stage": 2},
+    ),
+    "preact_bottleneck": (
+        ResNetV2((1, 1), PreActBottleneck, width=4, num_classes=3),
+        {"stages": [2]},
+        {"stage_sizes": (1, 2)},
     ),
     "cifar_bottleneck": (
         CifarResNet(1, width=4, block=Bottleneck, shortcut="B", num_classes=3),
@@ -179,12 +192,12 @@ CNN = Cnn((4,), num_classes=3)
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (LeNet(), {}, "deepen knows ResNet, CifarResNet, Cnn; a LeNet has no blocks"),
+        (LeNet(), {}, "deepen knows ResNet, .*, Cnn; a LeNet has no blocks"),
         (CNN, {"blocks": 0}, "blocks must be a whole number of at least 1, got 0"),
         (CNN, {"stages": [2]}, r"stages must be some of \[1\], got \[2\]"),
         (CNN, {"stages": []}, r"stages must be some of \[1\], got \[\]"),
         (CifarResNet(1), {"stages": [1]}, "CifarResNet has as many blocks in each st"),
-        (ResNet((1,), LeNet), {}, "the blocks BasicBlock and Bottleneck, not 'LeNet'"),
+        (ResNet((1,), LeNet), {}, "the blocks BasicBlock, .*, not 'LeNet'"),
         (CifarResNet(1, shortcut="none"), {}, "shortcut='none' cannot start as the id"),
         (CifarResNet(1, shortcut=0.5), {}, "shortcut=0.5 cannot start as the identity"),
         (CNN.clone(activation="tanh"), {}, "'relu' or 'relu6' or 'identity', got 'ta"),
