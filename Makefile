@@ -23,7 +23,7 @@ format: .venv/.ready ## rewrite to the style
 	@$(PY) -m ruff check --fix .
 
 parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weights
-	@$(PY) -m pytest -q -m parity $(TEST_ARGS)
+	@$(PY) -m pytest -q -n 2 -m parity $(TEST_ARGS)
 
 parity-full: .venv/.parity ## the same for every variant and more sizes; an hour
 	@$(PY) -m pytest -q -m 'parity or parity_full' $(TEST_ARGS)

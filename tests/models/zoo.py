@@ -6,6 +6,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 import jaxcnn.models  # noqa: F401  registers the models
 from jaxcnn.models.summary import summarize
@@ -53,3 +54,18 @@ def one_of_each_family(names):
 
 
 FAMILIES = one_of_each_family(set(CLASSIFIERS) & set(GOLDEN))
+
+#: Take seconds to trace. Their tests run with those that compare with references.
+LARGE = {"densenet121", "inception_resnet_v2", "inception_v4", "preact_resnet164_cifar"}
+
+
+def large_ones_apart(names, large=LARGE):
+    """Returns the names as parameters, the large ones under the marker `parity`."""
+    return [
+        pytest.param(name, marks=pytest.mark.parity) if name in large else name
+        for name in names
+    ]
+
+
+#: All variants but the smallest of each family: their traces take minutes together.
+VARIANTS = set(NAMES) - set(FAMILIES) - set(list_models(kind="autoencoder"))
