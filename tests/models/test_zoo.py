@@ -1,8 +1,8 @@
 """Every registered model by shapes alone: counts, logits, features, wrong input.
 
 `GOLDEN_WRITE=1 python -m pytest -m "" tests/models/test_zoo.py -k counts` writes the
-table of counts that `jaxcnn models` shows again. Models are traced here, the smallest of
-each family, and by `make parity`, all others.
+table of counts that `jaxcnn models` shows again. The smallest model of each family is
+traced here, all others by `make parity`.
 """
 
 import json
