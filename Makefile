@@ -22,11 +22,11 @@ format: .venv/.ready ## rewrite to the style
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weights
-	@$(PY) -m pytest -q -n 2 -m parity $(TEST_ARGS)
+parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weights; thorough tests
+	@$(PY) -m pytest -q -n 2 -m 'parity or thorough' $(TEST_ARGS)
 
 parity-full: .venv/.parity ## the same for every variant and more sizes; an hour
-	@$(PY) -m pytest -q -m 'parity or parity_full' $(TEST_ARGS)
+	@$(PY) -m pytest -q -m 'parity or parity_full or thorough' $(TEST_ARGS)
 
 bench: .venv/.ready ## images/s of train step and inference; JSON in benchmarks/results
 	@$(PY) -m benchmarks

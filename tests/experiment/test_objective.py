@@ -82,6 +82,7 @@ def test_balanced_weights_are_those_of_the_training_part(tmp_path):
     assert len(set(weights[:10])) > 1
 
 
+@pytest.mark.thorough
 def test_a_run_with_all_of_it_and_its_evaluation(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "draw_results", lambda *args: None)
     monkeypatch.setattr("jaxcnn.plotting.learning_curves", lambda *a, **o: None)

@@ -141,6 +141,7 @@ def test_what_does_not_go_together(options, message):
         validate(dataclasses.replace(config, data=data))
 
 
+@pytest.mark.thorough
 def test_a_run_that_reduces_on_a_plateau_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "draw_results", lambda *args: None)
     monkeypatch.setattr("jaxcnn.plotting.learning_curves", lambda *a, **o: None)

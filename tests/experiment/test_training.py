@@ -102,6 +102,7 @@ def test_a_longer_run_goes_on(copied):
     assert result.step == 15
 
 
+@pytest.mark.thorough
 def test_a_time_limit_leaves_a_run_to_go_on_with(tmp_path):
     config = small(tmp_path / "run", time_limit=1e-6)
     result, _ = quietly(config)
@@ -152,6 +153,7 @@ def test_a_run_from_before_a_field_existed_goes_on(copied):
     assert result.complete
 
 
+@pytest.mark.thorough
 def test_the_length_matters_under_a_schedule(tmp_path):
     optimizer = OptimizerConfig("adam", 5e-3, schedule="cosine")
     config = small(tmp_path / "run", optimizer=optimizer, steps=2)
@@ -160,6 +162,7 @@ def test_the_length_matters_under_a_schedule(tmp_path):
         quietly(dataclasses.replace(config, steps=3))
 
 
+@pytest.mark.thorough
 def test_a_warm_up_that_was_cut_short_cannot_grow_later(tmp_path):
     optimizer = OptimizerConfig("adam", 5e-3, warmup_epochs=0.5)  # 4 of 7 steps
     config = small(tmp_path / "run", optimizer=optimizer, steps=4)
@@ -205,6 +208,7 @@ def test_fresh_in_an_empty_folder_needs_no_more(tmp_path):
     assert result.step == 1
 
 
+@pytest.mark.thorough
 def test_early_stopping_ends_with_the_best(tmp_path):
     config = small(tmp_path / "run", patience=1, eval_every=4, steps=400)
     result, _ = quietly(config)
@@ -274,6 +278,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32(tmp_path):
     assert np.isfinite(run.predict(np.zeros((1, 28, 28, 1), np.uint8))).all()
 
 
+@pytest.mark.thorough
 def test_denoising_draws_what_it_cleaned(tmp_path):
     config = small(
         tmp_path / "run",
@@ -287,6 +292,7 @@ def test_denoising_draws_what_it_cleaned(tmp_path):
     assert (Path(result.directory) / "reconstructions.png").exists()
 
 
+@pytest.mark.thorough
 def test_a_capsule_network_trains_and_names_classes(tmp_path):
     args = {"features": 4, "kernel_size": 5, "primary_capsules": 2, "primary_dims": 4}
     args |= {"capsule_dims": 4, "decoder_hidden": [8]}
@@ -315,6 +321,7 @@ def test_a_run_without_validation_uses_its_last_state(tmp_path):
     assert RunConfig.load(result.directory).best is None
 
 
+@pytest.mark.thorough
 def test_more_logits_than_classes_have_names_too(tmp_path):
     model = ModelConfig("cnn", args={"features": [4], "num_classes": 12})
     result, _ = quietly(small(tmp_path / "run", model=model, steps=1), pictures=True)
@@ -323,6 +330,7 @@ def test_more_logits_than_classes_have_names_too(tmp_path):
     assert run.predict(np.zeros((1, 28, 28, 1), np.uint8)).shape == (1, 12)
 
 
+@pytest.mark.thorough
 def test_a_test_part_is_optional(tmp_path):
     config = small(tmp_path / "run", steps=2)
     data = dataclasses.replace(config.data, test_split="")
@@ -517,6 +525,7 @@ class Abort(Hook):
         raise KeyboardInterrupt
 
 
+@pytest.mark.thorough
 def test_an_aborted_run_frees_its_folder(tmp_path, monkeypatch):
     plain = training._hooks
     with monkeypatch.context() as patch:

@@ -268,13 +268,14 @@ NAMES_ALONE = {
     "inception_v4",
     "inception_resnet_v2",
 }
-#: Take half a minute each to compile: with the tests that are run by hand.
-SLOW = {"inception_v3", "xception"}
+#: Shown by default; the other families go through the battery with the thorough tests.
+SHOWN = {"cnn", "densenet", "inception_small", "lenet", "mobilenet_v2", "resnet_basic"}
+SHOWN |= {"resnet_bottleneck", "resnet_cifar", "vgg"}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        name if name in SHOWN else pytest.param(name, marks=pytest.mark.thorough)
         for name in VARIANTS
         if name not in NAMES_ALONE
     ],

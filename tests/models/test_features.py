@@ -11,7 +11,7 @@ from jaxcnn.models import ResNet
 from jaxcnn.models.counts import usual_image_shape
 from jaxcnn.models.features import capture, feature_info, has_endpoints
 from jaxcnn.registry import create_model
-from tests.models.zoo import FAMILIES, GOLDEN, large_ones_apart
+from tests.models.zoo import FAMILIES, GOLDEN, shown_first
 
 #: Smaller images than this are of networks whose layers one may as well name.
 LARGE = 100
@@ -28,7 +28,7 @@ def test_families_of_large_images_have_endpoints():
 
 @pytest.mark.parametrize(
     "name",
-    large_ones_apart(n for n in FAMILIES if has_endpoints(create_model(n))),
+    shown_first(n for n in FAMILIES if has_endpoints(create_model(n))),
 )
 def test_endpoints_exist_and_their_reductions_go_up(name):
     features = feature_info(name, GOLDEN[name]["image"])

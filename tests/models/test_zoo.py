@@ -1,8 +1,8 @@
 """Every registered model by shapes alone: counts, logits, features, wrong input.
 
 `GOLDEN_WRITE=1 python -m pytest -m "" tests/models/test_zoo.py -k counts` writes the
-table of counts that `jaxcnn models` shows again. The smallest model of each family is
-traced here, all others by `make parity`.
+table of counts that `jaxcnn models` shows again. A few models are traced by
+default, all of them by `make parity`.
 """
 
 import json
@@ -22,13 +22,11 @@ from tests.models.zoo import (
     CLASSIFIERS,
     FAMILIES,
     GOLDEN,
-    LARGE,
     NAMES,
-    VARIANTS,
     counted,
-    large_ones_apart,
     one_of_each_family,
     shapes_of,
+    shown_first,
 )
 
 COUNTS = resources.files("jaxcnn.models").joinpath("counts.json")
@@ -64,7 +62,7 @@ def test_the_table_of_counts_says_what_the_references_count(name):
         assert as_printed(row.macs, golden["macs"]) == golden["macs"]
 
 
-@pytest.mark.parametrize("name", large_ones_apart(NAMES, VARIANTS | LARGE))
+@pytest.mark.parametrize("name", shown_first(NAMES))
 def test_counts(name):
     golden, summary = GOLDEN[name], counted(name)
     assert summary.params == golden["params"], golden["source"]
@@ -104,7 +102,7 @@ def test_the_table_of_counts_has_no_other_rows():
     assert set(counts.model_counts()) <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", large_ones_apart(FAMILIES))
+@pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_training_with_one_channel_and_an_image_that_is_not_square(name):
     *sizes, last, _ = GOLDEN[name]["image"]
     model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
@@ -123,7 +121,7 @@ def test_families_hold_every_classifier():
     ]
 
 
-@pytest.mark.parametrize("name", large_ones_apart(FAMILIES))
+@pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_logits_in_evaluation(name):
     model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
     logits, variables = shapes_of(model, GOLDEN[name]["image"])
@@ -131,7 +129,7 @@ def test_logits_in_evaluation(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", large_ones_apart(FAMILIES))
+@pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_no_classes_returns_what_the_head_would_get(name):
     image = GOLDEN[name]["image"]
     _, whole = shapes_of(create_model(name), image)
@@ -173,7 +171,7 @@ def test_a_wrong_number_of_classes_is_explained(name):
         create_model(name, num_classes=-1)
 
 
-@pytest.mark.parametrize("name", large_ones_apart(FAMILIES))
+@pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_an_unknown_initialiser_is_explained(name):
     message = "kernel_init='he_norma' is unknown. Did you mean 'he_normal'"
     with pytest.raises(ValueError, match=re.escape(message)):

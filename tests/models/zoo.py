@@ -55,17 +55,22 @@ def one_of_each_family(names):
 
 FAMILIES = one_of_each_family(set(CLASSIFIERS) & set(GOLDEN))
 
-#: Take seconds to trace. Their tests run with those that compare with references.
-LARGE = {"densenet121", "inception_resnet_v2", "inception_v4", "preact_resnet164_cifar"}
+#: The families that the default run shows everything with; the others are traced with
+#: the thorough tests.
+SHOWN = {
+    "cnn",
+    "inception_small",
+    "lenet",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet20_cifar",
+}
+SHOWN |= {"resnet20_cifar", "squeezenet1_1"}
 
 
-def large_ones_apart(names, large=LARGE):
-    """Returns the names as parameters, the large ones under the marker `parity`."""
+def shown_first(names):
+    """Returns the names as parameters, those of other families marked `thorough`."""
     return [
-        pytest.param(name, marks=pytest.mark.parity) if name in large else name
+        name if name in SHOWN else pytest.param(name, marks=pytest.mark.thorough)
         for name in names
     ]
-
-
-#: All variants but the smallest of each family: their traces take minutes together.
-VARIANTS = set(NAMES) - set(FAMILIES) - set(list_models(kind="autoencoder"))
