@@ -104,7 +104,19 @@ def expected_prints(block: Block):
             yield block.line + offset, match[1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+#: Pages that train or compile for long: their code runs with the thorough tests.
+LONG = {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
+LONG |= {"layers_convolution", "vgg", "capsnet"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.thorough) if page.stem in LONG else page
+        for page in PAGES
+    ],
+    ids=name_of,
+)
 def test_code_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))

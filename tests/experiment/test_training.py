@@ -231,6 +231,7 @@ class AbortAtEnd(Hook):
         raise KeyboardInterrupt
 
 
+@pytest.mark.thorough
 def test_early_stopping_killed_after_its_last_save_loses_no_record(
     tmp_path, monkeypatch
 ):
@@ -264,6 +265,7 @@ def test_all_devices_give_the_same_run(finished, tmp_path, parallel):
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_a_run_continues_on_another_number_of_devices(copied):
     result, _ = quietly(small(copied, steps=14, parallel="mesh"))
     assert result.step == 14
@@ -392,6 +394,7 @@ class Full:
         return self.save(checkpoints, step, *args, **options)
 
 
+@pytest.mark.thorough
 def test_a_full_disk_ends_the_run_and_the_earlier_checkpoint_serves(
     tmp_path, monkeypatch
 ):

@@ -246,6 +246,7 @@ def test_jit_gives_the_same(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.thorough
 def test_overfits_one_batch_with_a_gradient_for_every_parameter(name):
     model, variables, images = built(name)
     model = model.clone(output_activation=None)

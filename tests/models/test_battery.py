@@ -269,8 +269,7 @@ NAMES_ALONE = {
     "inception_resnet_v2",
 }
 #: Shown by default; the other families go through the battery with the thorough tests.
-SHOWN = {"cnn", "densenet", "inception_small", "lenet", "mobilenet_v2", "resnet_basic"}
-SHOWN |= {"resnet_bottleneck", "resnet_cifar", "vgg"}
+SHOWN = {"cnn", "densenet", "lenet", "mobilenet_v2", "resnet_bottleneck", "vgg"}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
     "name",

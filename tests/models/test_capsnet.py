@@ -10,6 +10,9 @@ import pytest
 from jaxcnn.models import CapsNet, capsnet, feature_info, perturb_capsules
 from jaxcnn.tree import count_params
 
+pytestmark = pytest.mark.thorough
+
+
 SMALL = {
     "features": 4,
     "kernel_size": 3,

@@ -10,6 +10,9 @@ import pytest
 from jaxcnn.models import DenseNet, feature_info
 from jaxcnn.models.densenet import DenseBlock, DenseLayer
 
+pytestmark = pytest.mark.thorough
+
+
 #: Compiling takes all the time here, and less without LLVM's optimisations.
 quick_jit = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}

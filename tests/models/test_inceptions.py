@@ -19,6 +19,8 @@ from jaxcnn.models.inception_resnet import InceptionResidual
 from jaxcnn.ops import max_pool
 from jaxcnn.tree import count_params, flatten_named
 
+pytestmark = pytest.mark.thorough
+
 
 def shapes_of(model, image, train):
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -33,7 +35,6 @@ def shapes_of(model, image, train):
     ("make", "size", "heads", "params"),
     [(googlenet, 32, 2, 13_004_888), (inception_v3, 299, 1, 27_161_264)],
 )
-@pytest.mark.thorough
 def test_auxiliary_heads(make, size, heads, params):
     model = make(aux_heads=True)
     evaluated, variables = shapes_of(model, (size, size, 3), train=False)
@@ -60,7 +61,6 @@ def test_the_last_of_many_modules_is_an_endpoint():
     assert feature_info(model, (32, 32, 3))[-1].path == "inception4i"
 
 
-@pytest.mark.thorough
 def test_evaluation_needs_no_images_of_the_auxiliary_heads_size():
     model = inception_v3(aux_heads=True, num_classes=3)
     _, variables = shapes_of(model, (299, 299, 3), train=False)
@@ -125,7 +125,6 @@ def test_endpoints_halve_the_map(model, size, reductions):
     assert [feature.reduction for feature in features] == reductions
 
 
-@pytest.mark.thorough
 def test_xceptions_paddings_differ_for_even_maps():
     images = np.random.default_rng(0).normal(size=(1, 13, 13, 3)).astype(np.float32)
     options = {"middle_blocks": 0, "width": 1 / 32, "num_classes": 0}

@@ -22,6 +22,8 @@ from jaxcnn.models.mobilenet_v2 import block_settings as mobilenet_v2_settings
 from jaxcnn.models.mobilenet_v3 import block_settings as mobilenet_v3_settings
 from jaxcnn.tree import flatten_named
 
+pytestmark = pytest.mark.thorough
+
 
 def outputs_of(model, image, **kwargs):
     """Returns the shape of every layer's output for one image."""

@@ -14,6 +14,9 @@ from jaxcnn.models import ShuffleNetV1, ShuffleNetV2, feature_info
 from jaxcnn.models.shufflenet_v1 import ShuffleUnit
 from jaxcnn.models.shufflenet_v2 import SplitUnit
 
+pytestmark = pytest.mark.thorough
+
+
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "params" / "shufflenet.json"
 #: Channels of the paper's stage 2 for each number of groups (table 1).
 FEATURES = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}

@@ -22,6 +22,9 @@ from jaxcnn.models import (
 from jaxcnn.transfer import deepen
 from jaxcnn.tree import flatten_named
 
+pytestmark = pytest.mark.thorough
+
+
 quick_jit = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}
 )
