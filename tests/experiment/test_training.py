@@ -255,6 +255,7 @@ def test_early_stopping_killed_after_its_last_save_loses_no_record(
 
 
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
+@pytest.mark.thorough
 def test_all_devices_give_the_same_run(finished, tmp_path, parallel):
     result, printed = quietly(small(tmp_path / "run", parallel=parallel))
     assert "8 cpu device(s)" in printed
@@ -315,6 +316,7 @@ def test_a_capsule_network_trains_and_names_classes(tmp_path):
     assert run.class_names[3] == "3"
 
 
+@pytest.mark.thorough
 def test_a_run_without_validation_uses_its_last_state(tmp_path):
     config = small(tmp_path / "run", steps=2)
     data = dataclasses.replace(config.data, validation=0)
@@ -341,6 +343,7 @@ def test_a_test_part_is_optional(tmp_path):
 
 
 @pytest.mark.parametrize("parallel", ["jit", "mesh"])
+@pytest.mark.thorough
 def test_the_steps_are_compiled_once_in_a_whole_run(tmp_path, caplog, parallel):
     with jax.log_compiles():
         quietly(small(tmp_path / "run", parallel=parallel))

@@ -25,6 +25,9 @@ from jaxcnn.models import (
 )
 from jaxcnn.tree import flatten_named
 
+pytestmark = pytest.mark.thorough
+
+
 #: Compiling takes all the time here, and less without LLVM's optimisations.
 quick_jit = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0}

@@ -16,6 +16,8 @@ from jaxcnn.ops import (
     sum_pool,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 def noise(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -12,6 +12,9 @@ from jaxcnn.optim import make_optimizer, make_schedule
 from jaxcnn.optim.clipping import centralize, clip_adaptive, unit_norm
 from jaxcnn.tree import flatten_named
 
+pytestmark = pytest.mark.thorough
+
+
 KERNEL = jnp.array([[3.0, 0.0], [4.0, 0.0]])
 PARAMS = {"conv": {"kernel": KERNEL, "bias": jnp.array([1.0, 2.0])}}
 PARAMS |= {"head": {"kernel": jnp.ones((2, 2))}}

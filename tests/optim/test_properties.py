@@ -15,6 +15,9 @@ from jaxcnn.optim import list_optimizers, make_optimizer, make_schedule
 from jaxcnn.train import make_mesh
 from jaxcnn.tree import flatten_named
 
+pytestmark = pytest.mark.thorough
+
+
 # Name: a learning rate that suits it and its options; 60 steps follow. LARS and
 # Adadelta take steps in proportion to weights or to steps before, from almost nothing.
 CASES = {
