@@ -73,7 +73,7 @@ def convert_weights(
     used = set()
     for name, leaf in flatten_named(shapes).items():
         path, _, kind = name.partition("/")[2].rpartition("/")
-        key = _key(path, kind, leaf.ndim, key_map, model)
+        key = _key(path, kind, key_map, model)
         if key not in arrays:
             missing[name] = key
             continue
@@ -121,7 +121,7 @@ def recognise_source(
     return min(unfit, key=unfit.__getitem__, default=None)
 
 
-def _key(path: str, kind: str, rank: int, key_map: KeyMap, model: nn.Module) -> str:
+def _key(path: str, kind: str, key_map: KeyMap, model: nn.Module) -> str:
     """Returns the reference's key for a leaf of ours."""
     theirs = key_map.rename(path, model)
     if theirs.endswith("_kernel"):  # Keras's separable convolutions hold two
