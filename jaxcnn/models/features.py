@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -63,6 +63,16 @@ def last_of_each_size(layers: Sequence[tuple[str, int]]) -> list[str]:
     followed = itertools.pairwise(layers)
     paths = [path for (path, _), (_, stride) in followed if stride > 1]
     return [*paths, layers[-1][0]]
+
+
+def last_block_of_each_size(blocks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns the endpoints of a stride-2 `stem`, blocks by name, and `last`.
+
+    Args:
+        blocks: What each block is built with, its `stride` among it.
+    """
+    strides = [(name, settings["stride"]) for name, settings in blocks.items()]
+    return last_of_each_size([("stem", 2), *strides, ("last", 1)])
 
 
 def feature_info(

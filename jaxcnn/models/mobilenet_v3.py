@@ -15,7 +15,7 @@ from jaxcnn.layers.inverted_residual import (
     conv_options,
     make_divisible,
 )
-from jaxcnn.models.features import endpoints_of, last_of_each_size
+from jaxcnn.models.features import endpoints_of, last_block_of_each_size
 from jaxcnn.ops import global_average_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
@@ -177,8 +177,7 @@ def block_settings(model: MobileNetV3) -> dict[str, dict[str, Any]]:
 
 @endpoints_of(MobileNetV3)
 def _endpoints(model: MobileNetV3) -> list[str]:
-    blocks = [(name, block["stride"]) for name, block in block_settings(model).items()]
-    return last_of_each_size([("stem", 2), *blocks, ("last", 1)])
+    return last_block_of_each_size(block_settings(model))
 
 
 @register_model
