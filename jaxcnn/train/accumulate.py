@@ -36,8 +36,8 @@ def accumulated(
     microbatch to the next. Microbatch i has the rows whose number in the (device's)
     batch is i modulo `microbatches`, and the key `fold_in(key, i)`.
 
-    Activations are kept of one microbatch at a time. With one microbatch the function
-    is `gradient` itself.
+    In a loop, activations are kept of one microbatch at a time. With one microbatch the
+    function is `gradient` itself.
 
     Args:
         gradient: Of one microbatch: pure, collections in and out of one kind.
@@ -45,7 +45,7 @@ def accumulated(
         axis_name: The mapped axis under `pmap` or `shard_map`.
         unroll: Whether the microbatches are written out one after another or are the
             turns of a loop. By default they are written out on CPU, where a convolution
-            in a loop is slow, and a loop on accelerators, which compiles once.
+            in a loop is slow (and no memory is saved), and a loop on accelerators.
 
     Raises:
         ValueError: while tracing, if the batch does not divide evenly.
