@@ -128,9 +128,12 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch():
     assert len({mask.tobytes() for mask in (*masks[0], *masks[2])}) == 4
 
 
-def test_both_forms_give_the_same(monkeypatch):
-    """With batch norm and dropout, whose microbatches follow one another."""
-    model = nets.ConvNet(dropout=0.5)
+@pytest.mark.parametrize(
+    "model",
+    [Masks(), pytest.param(nets.ConvNet(dropout=0.5), marks=pytest.mark.thorough)],
+)
+def test_both_forms_give_the_same(model, monkeypatch):
+    """With dropout and batch norm, whose microbatches follow one another."""
     state = init_state(model, TX, jax.random.key(0), nets.EXAMPLE)
     results = []
     for unroll in (True, False):
@@ -226,6 +229,7 @@ def test_over_a_mesh_nothing_of_the_batch_moves(unroll, monkeypatch):
     assert set(moves) == {"all-reduce"}  # of sums: gradients, loss, metrics
 
 
+@pytest.mark.thorough
 def test_a_loop_keeps_the_activations_of_one_microbatch(monkeypatch):
     monkeypatch.setattr(
         step_module, "accumulated", functools.partial(accumulated, unroll=False)
@@ -262,7 +266,7 @@ def test_numbers_of_the_whole_batch_go_to_every_microbatch():
     state = init_state(model, tx, jax.random.key(0), jnp.zeros((1, 1, 1, 1)))
     batch = {"image": jnp.ones((4, 1, 1, 1))}
     step = make_train_step(model, tx, task, augment=augment, accumulate=2)
-    new, _ = step(state, batch)
+    new, _ = jax.jit(step)(state, batch)
     moved = new.params["head"]["kernel"] - state.params["head"]["kernel"]
     np.testing.assert_allclose(moved, [[-0.25]], rtol=1e-6)
 
