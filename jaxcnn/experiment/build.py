@@ -24,9 +24,11 @@ from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
 from jaxcnn.train import (
+    LossScale,
     ParallelStep,
     Task,
     TrainState,
+    init_loss_scale,
     init_state,
     make_eval_step,
     make_mesh,
@@ -80,7 +82,9 @@ class Experiment:
         """Returns the state before the first step, a function of the seed."""
         shape = (1, *self.train.source.image_shape)
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
-        return init_state(self.model, self.tx, jax.random.key(self.config.seed), images)
+        key = jax.random.key(self.config.seed)
+        state = init_state(self.model, self.tx, key, images)
+        return init_loss_scale(state) if self.config.precision == "float16" else state
 
 
 def build(
@@ -106,6 +110,12 @@ def build(
             f"data.batch_size is {data.batch_size}, which {devices} devices cannot "
             "share evenly."
         )
+    if data.batch_size % (devices * config.accumulate):
+        raise ValueError(
+            f"data.batch_size is {data.batch_size}, which cannot be split over "
+            f"{devices} device(s) into accumulate={config.accumulate} microbatches "
+            "each."
+        )
     train = TrainData(source, data.batch_size, config.seed)
     eval_size = -(-data.eval_batch_size // devices) * devices
     validation = test = None
@@ -130,6 +140,8 @@ def build(
         preprocess=preprocess,
         augment=_augment(config),
         penalty=penalty,
+        accumulate=config.accumulate,
+        loss_scale=LossScale() if config.precision == "float16" else None,
         axis_name=axis_name,
     )
     eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
@@ -212,8 +224,12 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         }.items():
             if hasattr(model, option):
                 arguments.setdefault(option, value)
-    if config.bfloat16:
-        arguments["dtype"] = "bfloat16"
+    if config.precision != "float32":
+        if arguments.setdefault("dtype", config.precision) != config.precision:
+            raise ValueError(
+                f"precision is {config.precision!r}, but model.args has the dtype "
+                f"{arguments['dtype']!r}: give one of them."
+            )
     return RunConfig(
         model=name,
         model_args=arguments,

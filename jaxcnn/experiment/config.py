@@ -8,8 +8,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxcnn.layers.checks import check_choice
 from jaxcnn.losses.penalties import KERNELS
 from jaxcnn.tree import nearest
+
+#: The types that a model may compute in.
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def _parse_json(words: list[str]) -> dict[str, Any]:
@@ -181,8 +185,10 @@ class ExperimentConfig:
     """Better means better by more than this."""
     seed: int = 0
     """Of the parameters, the order of the data, augmentation and dropout."""
-    bfloat16: bool = False
-    """Compute in bfloat16; parameters stay float32."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the computation; parameters stay float32. float16 scales the loss."""
+    accumulate: int = 1
+    """Microbatches that each batch is gone through in, for one update: saves memory."""
     parallel: Literal["jit", "mesh", "pmap"] = "jit"
     """One device, all devices by a mesh, or all by pmap."""
     time_limit: float | None = None
@@ -212,6 +218,10 @@ class ExperimentConfig:
         Raises:
             ValueError: if a field is not one of ours, with the nearest name.
         """
+        values = dict(values)
+        if "bfloat16" in values:  # what `precision` was before it had a third value
+            half = values.pop("bfloat16")
+            values["precision"] = "bfloat16" if half else "float32"
         return _from_json(cls, values)
 
 
@@ -227,6 +237,7 @@ def validate(config: ExperimentConfig) -> None:
         "data.batch_size": config.data.batch_size,
         "data.eval_batch_size": config.data.eval_batch_size,
         "optimizer.learning_rate": config.optimizer.learning_rate,
+        "accumulate": config.accumulate,
     }
     for name, value in positive.items():
         if value is not None and not value > 0:
@@ -243,6 +254,7 @@ def validate(config: ExperimentConfig) -> None:
     if not 0 <= config.seed < 2**32:
         # JAX would take the lower 32 bits alone: another seed, the same parameters.
         raise ValueError(f"seed must be in [0, 2**32), got {config.seed}.")
+    check_choice("precision", config.precision, PRECISIONS)
     if config.overwrite and not config.fresh:
         raise ValueError("overwrite needs fresh: --fresh --overwrite deletes a run.")
     if config.task != "classification" and config.data.standardize:

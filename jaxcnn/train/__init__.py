@@ -18,6 +18,7 @@ from jaxcnn.train.hooks import (
     read_metrics,
 )
 from jaxcnn.train.loop import Loop, NonFiniteError, fit
+from jaxcnn.train.loss_scale import LossScale, init_loss_scale
 from jaxcnn.train.multi_label import multi_label
 from jaxcnn.train.parallel import ParallelStep, make_mesh, parallelize
 from jaxcnn.train.regression import regression
@@ -32,6 +33,7 @@ __all__ = [
     "Hook",
     "JsonLines",
     "Loop",
+    "LossScale",
     "NonFiniteError",
     "ParallelStep",
     "Progress",
@@ -47,6 +49,7 @@ __all__ = [
     "classification",
     "evaluate",
     "fit",
+    "init_loss_scale",
     "init_state",
     "make_eval_step",
     "make_mesh",

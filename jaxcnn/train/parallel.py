@@ -111,6 +111,7 @@ def _over_mesh(
     replicated = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     local = sum(d.process_index == jax.process_index() for d in mesh.devices.flat)
+    microbatches = getattr(step, "accumulate", 1)
     compiled = jax.jit(
         step,
         in_shardings=(replicated, split),
@@ -121,7 +122,7 @@ def _over_mesh(
     def place(batch: Batch) -> Batch:
         if all(_is_placed(x, split) for x in jax.tree.leaves(batch)):
             return batch
-        _require_divisible(batch, local)
+        _require_divisible(batch, local, microbatches)
         if jax.process_count() == 1:
             return jax.device_put(batch, split)
         return jax.tree.map(
@@ -188,7 +189,10 @@ def _is_placed(leaf: Any, sharding: NamedSharding) -> bool:
     )
 
 
-def _require_divisible(batch: Batch, devices: int) -> None:
+def _require_divisible(batch: Batch, devices: int, microbatches: int = 1) -> None:
     size = jax.tree.leaves(batch)[0].shape[0]
-    if size % devices:
-        raise ValueError(f"A batch of {size} cannot be split over {devices} devices.")
+    if size % (devices * microbatches):
+        each = f" in {microbatches} microbatches each" if microbatches > 1 else ""
+        raise ValueError(
+            f"A batch of {size} cannot be split over {devices} devices{each}."
+        )

@@ -15,7 +15,11 @@ from flax.errors import (
 from jax import lax
 
 from jaxcnn.data.preprocess import to_float
+from jaxcnn.layers.checks import check_number
 from jaxcnn.metrics import Mean
+from jaxcnn.train.accumulate import accumulated
+from jaxcnn.train.finite import all_finite, stays_finite
+from jaxcnn.train.loss_scale import LossScale, scale_of, skip_overflow, unscaled
 from jaxcnn.train.state import TrainState, require_train_argument
 from jaxcnn.train.task import Metrics, Task, require_means
 from jaxcnn.tree import describe_differences
@@ -33,6 +37,8 @@ def make_train_step(
     preprocess: Callable[[Array], Array] | None = None,
     augment: Callable[[Array, Batch], Batch] | None = None,
     penalty: Callable[[PyTree], Array] | None = None,
+    accumulate: int = 1,
+    loss_scale: LossScale | None = None,
     axis_name: str | None = None,
 ) -> TrainStep:
     """Returns `step(state, batch) -> (state, metrics)`, pure and not compiled.
@@ -42,6 +48,15 @@ def make_train_step(
     examples; without one all count alike. The metrics are those of the task, `"loss"`,
     `"finite"` (1 if the loss and all of the new state are finite) and, with a penalty,
     `"penalty"`, which the loss leaves out.
+
+    With `accumulate` the batch, augmented, is gone through in that many microbatches,
+    whose gradients add up to one update: that of the whole batch, but for batch
+    statistics and dropout, which are each microbatch's. The batch has to be a multiple
+    of it on each device.
+
+    With `loss_scale` a step whose gradient overflows changes the scale alone. Metrics
+    are then also `"loss_scale"` and `"skipped"`, and `"finite"` is 0 only where a
+    smaller scale cannot help. The state has to hold a scale: see `init_loss_scale`.
 
     Under `jax.jit`, also over a mesh, batch statistics and averages are those of the
     global batch. Under `pmap` or `shard_map` set `axis_name`; batch statistics are then
@@ -55,55 +70,74 @@ def make_train_step(
         augment: Pure function `augment(key, batch) -> batch`. It sees images as floats
             in [0, 1] and `batch["position"]`, each example's index in the global batch.
         penalty: Regulariser `penalty(params)`, a scalar added to the mean loss.
+        accumulate: Microbatches that a batch is split into.
+        loss_scale: Rule of dynamic loss scaling, for models that compute in float16.
         axis_name: The mapped axis under `pmap` or `shard_map`.
 
     Raises:
-        ValueError: if the model's call has no argument `train`; while tracing, if the
-            loss is not `[batch]` or the images do not fit the parameters.
+        ValueError: if the model's call has no argument `train`, or `accumulate` is
+            below 1; while tracing, if the loss is not `[batch]`, the images do not fit
+            the parameters, the batch cannot be split or the state has no scale.
     """
     require_train_argument(model)
+    check_number("accumulate", accumulate, 1)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, model_key = _step_keys(state, axis_name)
         batch = _prepare(batch, preprocess, augment, augment_key, axis_name)
         count = _sum(jnp.sum(batch["mask"]), axis_name)
-        devices = 1 if axis_name is None else lax.axis_size(axis_name)
+        shares = accumulate * (1 if axis_name is None else lax.axis_size(axis_name))
+        scale = None if loss_scale is None else scale_of(state)
 
-        def objective(params: PyTree) -> tuple[Array, tuple[PyTree, Metrics]]:
-            outputs, model_state = _apply(
+        def objective(
+            params: PyTree, model_state: PyTree, batch: Batch, key: Array
+        ) -> tuple[Array, tuple[PyTree, Metrics]]:
+            outputs, changed = _apply(
                 model,
-                {"params": params, **state.model_state},
+                {"params": params, **model_state},
                 task.inputs(batch),
                 train=True,
-                rngs=_streams(model_key),
-                mutable=list(state.model_state),
+                rngs=_streams(key),
+                mutable=list(model_state),
             )
+            _require_same_collections(changed, model_state)
             loss, metrics = _measure(task, outputs, batch)
-            # This device's share; the shares add up to the global mean.
+            # The share of this device and microbatch; they add up to the global mean.
             value = loss.total / count
             if penalty is not None:
                 regulariser = penalty(params)
                 metrics["penalty"] = Mean.of(jnp.reshape(regulariser, (1,)))
-                value = value + regulariser / devices
-            return value, (model_state, metrics)
+                value = value + regulariser / shares
+            if scale is not None:
+                value = value * scale
+            return value, (dict(changed), metrics)
 
         params = state.params
         if axis_name is not None:
             # Else shard_map, but not pmap, would sum the gradients by itself.
             params = lax.pcast(params, axis_name, to="varying")
         gradient = jax.grad(objective, has_aux=True)
-        grads, (model_state, metrics) = gradient(params)
+        gradient = accumulated(gradient, accumulate, axis_name=axis_name)
+        grads, (model_state, metrics) = gradient(
+            params, dict(state.model_state), batch, model_key
+        )
         grads, metrics = _sum(grads, axis_name), _sum(metrics, axis_name)
         if axis_name is not None:
             model_state = _average(model_state, axis_name)
-        new = _updated(tx, state, grads, dict(model_state))
-        finite = _all_finite((metrics["loss"].total, new.params, new.model_state))
-        finite &= _stays_finite(state.opt_state, new.opt_state)
+        if scale is not None:
+            grads = unscaled(grads, scale)
+        new = _updated(tx, state, grads, model_state)
+        finite = all_finite((metrics["loss"].total, new.params, new.model_state))
+        finite &= stays_finite(state.opt_state, new.opt_state)
+        if loss_scale is not None:
+            new, metrics, made = skip_overflow(loss_scale, state, new, grads, metrics)
+            finite = jnp.where(made, finite, scale > loss_scale.minimum)
         metrics["finite"] = Mean.of(jnp.reshape(finite.astype(jnp.float32), (1,)))
         return new, metrics
 
     train_step.axis_name = axis_name
     train_step.donates = True
+    train_step.accumulate = accumulate
     return train_step
 
 
@@ -193,17 +227,20 @@ def _step_keys(state: TrainState, axis_name: str | None) -> tuple[Array, Array]:
     return augment_key, model_key
 
 
-def _updated(
-    tx: optax.GradientTransformation, state: TrainState, grads: PyTree, model_state: Any
-) -> TrainState:
-    """Returns the state after one update."""
-    differences = describe_differences(model_state, dict(state.model_state))
+def _require_same_collections(changed: Any, model_state: Any) -> None:
+    differences = describe_differences(dict(changed), dict(model_state))
     if differences:
         raise ValueError(
             "The model's collections must keep their names, shapes and types from step "
             f"to step, or every step would be compiled anew: {'; '.join(differences)}. "
             "Overwrite what `sow` adds to, or leave the collection out of the state."
         )
+
+
+def _updated(
+    tx: optax.GradientTransformation, state: TrainState, grads: PyTree, model_state: Any
+) -> TrainState:
+    """Returns the state after one update."""
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     return state.replace(
         step=state.step + 1,
@@ -269,24 +306,3 @@ def _average(tree: PyTree, axis_name: str) -> PyTree:
         return lax.pmax(leaf, axis_name)
 
     return jax.tree.map(average, tree)
-
-
-def _all_finite(tree: PyTree) -> Array:
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-
-
-def _stays_finite(before: PyTree, after: PyTree) -> Array:
-    """Returns whether what was finite still is.
-
-    An optimizer may start with infinity (`reduce_on_plateau`'s best value). One that
-    overflows can leave the parameters finite: under Adam they stand still for ever.
-    """
-    kept = [
-        jnp.all(jnp.isfinite(new) | ~jnp.isfinite(old))
-        for old, new in zip(
-            jax.tree.leaves(before), jax.tree.leaves(after), strict=True
-        )
-        if jnp.issubdtype(new.dtype, jnp.inexact)
-    ]
-    return jnp.all(jnp.array(kept, bool))

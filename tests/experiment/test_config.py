@@ -41,6 +41,8 @@ def test_several_augmentations():
         (["--stpes", "5"], r"Unrecognized options: --stpes, 5. Did you mean --steps\?"),
         (["--steps", "x"], "Error parsing --steps"),
         (["--parallel", "all"], "invalid choice 'all' for argument '--parallel'"),
+        (["--precision", "half"], "invalid choice 'half' for argument '--precision'"),
+        (["--bfloat16"], "Unrecognized options: --bfloat16"),
         (["--model.args", "[1]"], r"expected a JSON object, got \[1\]"),
         (["--model.args", "{"], "Error parsing --model.args"),
     ],
@@ -71,6 +73,21 @@ def test_json_gives_the_same_configuration_back():
     assert ExperimentConfig.from_json(config.to_json()) == config
 
 
+@pytest.mark.parametrize(("old", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_a_file_from_before_precision(old, precision):
+    values = ExperimentConfig(steps=7).to_json()
+    del values["precision"], values["accumulate"]
+    values["bfloat16"] = old
+    config = ExperimentConfig.from_json(values)
+    assert config == ExperimentConfig(steps=7, precision=precision)
+    assert values["bfloat16"] is old  # the file's values are not changed
+
+
+def test_precision_and_accumulation_are_flags():
+    config = parse("--precision", "float16", "--accumulate", "4")
+    assert (config.precision, config.accumulate) == ("float16", 4)
+
+
 def test_an_unknown_field_in_a_file():
     values = ExperimentConfig().to_json()
     values["data"]["bach_size"] = 3
@@ -93,6 +110,11 @@ def test_an_unknown_field_in_a_file():
         ({"eval_every": 0}, "eval_every must be above 0, got 0"),
         ({"save_every": -1}, "save_every must be above 0, got -1"),
         ({"time_limit": 0.0}, "time_limit must be above 0, got 0"),
+        ({"accumulate": 0}, "accumulate must be above 0, got 0"),
+        (
+            {"precision": "half"},
+            r"precision='half' is unknown. .*'float32', 'bfloat16'",
+        ),
         ({"patience": -1}, "patience must be 0 or more, got -1"),
         ({"data": DataConfig(batch_size=0)}, "data.batch_size must be above 0, got 0"),
         (

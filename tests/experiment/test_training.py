@@ -22,6 +22,7 @@ from jaxcnn.lock import RunLock
 from jaxcnn.run import RunConfig, load_run
 from jaxcnn.train import Hook, read_metrics
 from tests.experiment.conftest import small
+from tests.train.nets import assert_same
 
 
 @pytest.fixture
@@ -272,13 +273,61 @@ def test_a_run_continues_on_another_number_of_devices(copied):
     assert result.step == 14
 
 
-def test_bfloat16_computes_in_it_and_keeps_float32(tmp_path):
-    result, _ = quietly(small(tmp_path / "run", bfloat16=True, steps=2))
+@pytest.mark.parametrize(
+    "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.thorough)]
+)
+def test_half_precision_computes_in_it_and_keeps_float32(tmp_path, precision):
+    result, _ = quietly(small(tmp_path / "run", precision=precision, steps=2))
     run = load_run(result.directory)
-    assert run.model.dtype == jax.numpy.bfloat16
+    assert run.model.dtype == jax.numpy.dtype(precision)
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves(run.variables)}
     assert kinds == {"float32"}
     assert np.isfinite(run.predict(np.zeros((1, 28, 28, 1), np.uint8))).all()
+    assert ("loss_scale" in result.state.extras) == (precision == "float16")
+
+
+@pytest.mark.thorough
+def test_float16_learns_and_resumes_exactly(tmp_path):
+    data = DataConfig(
+        "digits", test_split="", validation=0.2, batch_size=32, eval_batch_size=64
+    )
+    half = {"precision": "float16", "accumulate": 2, "data": data, "log_every": 60}
+    half |= {"eval_every": 120, "save_every": 60}
+    whole, _ = quietly(small(tmp_path / "whole", steps=120, **half))
+    assert whole.metrics["accuracy"] > 0.9
+    quietly(small(tmp_path / "run", steps=60, **half))
+    resumed, _ = quietly(small(tmp_path / "run", steps=120, **half))
+    assert_same(whole.state, resumed.state)
+    records = read_metrics(tmp_path / "run" / "metrics")
+    scales = [r["loss_scale"] for r in records if r["split"] == "train"]
+    assert scales == [2**15] * 2
+    assert sum(r["skipped"] for r in records if r["split"] == "train") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"precision": "bfloat16"}, "precision: was 'float32', now 'bfloat16'"),
+        ({"accumulate": 2}, "accumulate: was 1, now 2"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_precision_and_accumulation(copied, change, message):
+    with pytest.raises(ValueError, match=message):
+        quietly(small(copied, **change))
+
+
+def test_a_run_from_before_precision_goes_on(copied):
+    path = copied / "config.json"
+    values = json.loads(path.read_text())
+    assert values["experiment"].pop("precision") == "float32"
+    del values["experiment"]["accumulate"]
+    values["experiment"]["bfloat16"] = False
+    path.write_text(json.dumps(values))
+    assert quietly(small(copied))[0].complete
+    values["experiment"]["bfloat16"] = True
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="precision: was 'bfloat16', now 'float32'"):
+        quietly(small(copied))
 
 
 @pytest.mark.thorough
@@ -443,6 +492,18 @@ def bad(**changes):
         (
             bad(model=ModelConfig("cnn", args={"dtype": "bfloat"})),
             r"dtype='bfloat' is unknown. Did you mean 'bfloat16'\? Allowed: 'float32'",
+        ),
+        (
+            bad(
+                precision="float16",
+                model=ModelConfig("cnn", args={"dtype": "bfloat16"}),
+            ),
+            "precision is 'float16', but model.args has the dtype 'bfloat16'",
+        ),
+        (bad(precision="float15"), r"'float15' is unknown. Did you mean 'float16'"),
+        (
+            bad(accumulate=5),
+            r"batch_size is 32, .* over 1 device\(s\) into accumulate=5 microbatches",
         ),
         (
             bad(optimizer=OptimizerConfig(options={"momentum": "much"})),
