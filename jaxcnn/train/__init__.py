@@ -1,5 +1,6 @@
 """Tasks, the train state, steps, and the loop with its hooks."""
 
+from jaxcnn.train.batch_statistics import with_batch_statistics
 from jaxcnn.train.capsules import capsules
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks import (
@@ -18,9 +19,11 @@ from jaxcnn.train.hooks import (
     read_metrics,
 )
 from jaxcnn.train.loop import Loop, NonFiniteError, fit
+from jaxcnn.train.mesh import make_mesh
 from jaxcnn.train.multi_label import multi_label
-from jaxcnn.train.parallel import ParallelStep, make_mesh, parallelize
+from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.regression import regression
+from jaxcnn.train.sharding import Shard, device_bytes, placed, state_shardings
 from jaxcnn.train.state import TrainState, init_state
 from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
 from jaxcnn.train.task import Task, classification, reconstruction
@@ -37,6 +40,7 @@ __all__ = [
     "Progress",
     "ReduceOnPlateau",
     "SaveCheckpoints",
+    "Shard",
     "StopOnSignal",
     "Task",
     "TensorBoard",
@@ -45,6 +49,7 @@ __all__ = [
     "TrainState",
     "capsules",
     "classification",
+    "device_bytes",
     "evaluate",
     "fit",
     "init_state",
@@ -54,7 +59,10 @@ __all__ = [
     "make_train_step",
     "multi_label",
     "parallelize",
+    "placed",
     "read_metrics",
     "reconstruction",
     "regression",
+    "state_shardings",
+    "with_batch_statistics",
 ]

@@ -23,11 +23,12 @@ class ConvNet(nn.Module):
 
     dropout: float = 0.0
     axis_name: str | None = None
+    features: int = 4
 
     @nn.compact
     def __call__(self, x, *, train=False):
         # A bias before batch norm has rounding for a gradient, and Adam scales it up.
-        x = nn.Conv(4, (3, 3), use_bias=False, name="conv")(x)
+        x = nn.Conv(self.features, (3, 3), use_bias=False, name="conv")(x)
         x = nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,
