@@ -147,7 +147,7 @@ def build(
     step = grouped(step, config, mesh)
     eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
     how = config.parallel if mesh is None else mesh
-    return Experiment(
+    experiment = Experiment(
         config=config,
         model=model,
         tx=tx,
@@ -162,6 +162,9 @@ def build(
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
     )
+    if shard is not None:
+        experiment.abstract_state()  # refuses rules that do not fit the parameters
+    return experiment
 
 
 def _source(config: ExperimentConfig, split: str) -> Source:

@@ -113,7 +113,7 @@ def _over_mesh(
         donate_argnums=donated,
     )
 
-    place = _batch_placer(split)
+    place = _batch_placer(split, getattr(step, "accumulate", 1))
 
     def place_state(state: PyTree) -> PyTree:
         return replicate(state, replicated)
@@ -130,7 +130,7 @@ def _over_sharded_mesh(
     shard: Shard,
 ) -> ParallelStep:
     compiled = ShardedStep(step, mesh, shard, donated)
-    place = _batch_placer(compiled.split)
+    place = _batch_placer(compiled.split, getattr(step, "accumulate", 1))
 
     def place_state(state: PyTree) -> PyTree:
         return jax.tree.map(put, state, compiled.shardings(state))
@@ -145,7 +145,7 @@ def _over_sharded_mesh(
     )
 
 
-def _batch_placer(split: NamedSharding) -> Callable[[Batch], Batch]:
+def _batch_placer(split: NamedSharding, microbatches: int) -> Callable[[Batch], Batch]:
     """Returns the function that spreads a batch over the devices of a mesh."""
     devices = split.mesh.devices.flat
     local = sum(d.process_index == jax.process_index() for d in devices)
@@ -153,7 +153,7 @@ def _batch_placer(split: NamedSharding) -> Callable[[Batch], Batch]:
     def place(batch: Batch) -> Batch:
         if all(_is_placed(x, split) for x in jax.tree.leaves(batch)):
             return batch
-        _require_divisible(batch, local)
+        _require_divisible(batch, local, microbatches)
         if jax.process_count() == 1:
             return jax.device_put(batch, split)
         return jax.tree.map(
@@ -223,7 +223,10 @@ def _is_placed(leaf: Any, sharding: NamedSharding) -> bool:
     )
 
 
-def _require_divisible(batch: Batch, devices: int) -> None:
+def _require_divisible(batch: Batch, devices: int, microbatches: int = 1) -> None:
     size = jax.tree.leaves(batch)[0].shape[0]
-    if size % devices:
-        raise ValueError(f"A batch of {size} cannot be split over {devices} devices.")
+    if size % (devices * microbatches):
+        each = f" in {microbatches} microbatches each" if microbatches > 1 else ""
+        raise ValueError(
+            f"A batch of {size} cannot be split over {devices} devices{each}."
+        )
