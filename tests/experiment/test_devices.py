@@ -76,9 +76,8 @@ def test_a_sharded_run_is_that_of_one_device_and_goes_on(finished, tmp_path):
     directory = tmp_path / "run"
     quietly(sharded(directory, steps=8))
     result = quietly(sharded(directory))
-    np.testing.assert_allclose(
-        losses(finished[0].directory), losses(directory), rtol=1e-3
-    )
+    last = losses(finished[0].directory)[-2:], losses(directory)[-2:]
+    np.testing.assert_allclose(*last, rtol=1e-3)  # of validation and of training
     assert result.metrics == pytest.approx(finished[0].metrics, rel=1e-3)
     assert any(
         spec == PartitionSpec(None, None, None, "fsdp") for spec in specs(result.state)

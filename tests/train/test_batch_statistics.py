@@ -1,6 +1,7 @@
 """Batch statistics over groups: the same numbers however the devices are shared."""
 
 import functools
+import inspect
 import re
 
 import jax
@@ -157,6 +158,27 @@ def test_groups_are_the_same_on_any_number_of_devices(over, shard):
     step = with_batch_statistics(train_step(), over, mesh=mesh)
     state = trained(parallelize(step, mesh, shard=shard))
     nets.assert_close(one, state, atol=1e-5)
+
+
+@pytest.mark.thorough
+def test_groups_within_microbatches():
+    """Two microbatches of 16, each in groups of two: on eight devices and on one."""
+    if "accumulate" not in inspect.signature(make_train_step).parameters:
+        pytest.skip("make_train_step does not accumulate")
+    plain, mesh = (
+        make_train_step(MODEL, TX, classification(), accumulate=2),
+        make_mesh(),
+    )
+    states = []
+    for step in (
+        parallelize(with_batch_statistics(plain, 2)),
+        parallelize(with_batch_statistics(plain, "device", mesh=mesh), mesh),
+    ):
+        state = start()
+        for k in range(3):
+            state, _ = step(state, nets.batch_of(k, 32))
+        states.append(state)
+    nets.assert_close(*states, atol=1e-5)
 
 
 @pytest.mark.thorough
