@@ -39,6 +39,7 @@ class RunConfig:
         class_weights: Weight of every class in the loss; empty if all weigh 1.
         best: The metric by which the best checkpoint is chosen, or None.
         mode: `"max"` or `"min"`: which value of it is best.
+        batch_groups: Groups of a batch over which BatchNorm takes its statistics.
         data: What the run was trained on: name, number of examples, fingerprint.
         experiment: The whole configuration of the experiment, or empty.
     """
@@ -52,6 +53,7 @@ class RunConfig:
     class_weights: tuple[float, ...] = ()
     best: str | None = None
     mode: str = "max"
+    batch_groups: int = 1
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from jaxcnn.experiment.config import (
     ModelConfig,
     OptimizerConfig,
     PenaltyConfig,
+    ShardingConfig,
 )
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
@@ -21,6 +22,7 @@ __all__ = [
     "OptimizerConfig",
     "PenaltyConfig",
     "Result",
+    "ShardingConfig",
     "build",
     "describe",
     "main",

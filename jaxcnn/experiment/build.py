@@ -14,6 +14,7 @@ from jaxcnn.augment import compose, gaussian_noise, make_augment
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.experiment.devices import batch_groups, grouped, mesh_of, shard_of
 from jaxcnn.experiment.objective import (
     class_weights_of,
     make_config_penalty,
@@ -31,9 +32,9 @@ from jaxcnn.train import (
     init_loss_scale,
     init_state,
     make_eval_step,
-    make_mesh,
     make_train_step,
     parallelize,
+    placed,
 )
 
 _AXIS = "batch"
@@ -83,8 +84,17 @@ class Experiment:
         shape = (1, *self.train.source.image_shape)
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
         key = jax.random.key(self.config.seed)
-        state = init_state(self.model, self.tx, key, images)
+        state = init_state(
+            self.model, self.tx, key, images, shardings=self.step.shardings
+        )
         return init_loss_scale(state) if self.config.precision == "float16" else state
+
+    def abstract_state(self) -> TrainState:
+        """Returns the shapes of the state, and where its parts lie if it is sharded."""
+        state = jax.eval_shape(self.init_state)
+        if self.step.shardings is None:
+            return state
+        return placed(state, self.step.shardings(state))
 
 
 def build(
@@ -104,6 +114,7 @@ def build(
     task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
+    mesh, shard = mesh_of(config), shard_of(config)
     source = _source(config, data.split)
     if data.batch_size % devices:
         raise ValueError(
@@ -144,9 +155,10 @@ def build(
         loss_scale=LossScale() if config.precision == "float16" else None,
         axis_name=axis_name,
     )
+    step = grouped(step, config, mesh)
     eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
-    how = make_mesh() if config.parallel == "mesh" else config.parallel
-    return Experiment(
+    how = config.parallel if mesh is None else mesh
+    experiment = Experiment(
         config=config,
         model=model,
         tx=tx,
@@ -156,11 +168,14 @@ def build(
         validation=validation,
         test=test,
         num_steps=num_steps,
-        step=parallelize(step, how),
-        eval_step=parallelize(eval_step, how),
+        step=parallelize(step, how, shard=shard),
+        eval_step=parallelize(eval_step, how, shard=shard),
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
     )
+    if shard is not None:
+        experiment.abstract_state()  # refuses rules that do not fit the parameters
+    return experiment
 
 
 def _source(config: ExperimentConfig, split: str) -> Source:
@@ -242,6 +257,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             ("accuracy" if classifies else "loss") if config.data.validation else None
         ),
         mode="max" if classifies else "min",
+        batch_groups=batch_groups(config),
         data={
             "name": config.data.name,
             "split": source.split,
@@ -266,7 +282,8 @@ def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:
 
 def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     model = run_config.build_model()
-    if config.parallel == "pmap" and hasattr(model, "axis_name"):
+    shared = config.batch_statistics == "global"
+    if config.parallel == "pmap" and shared and hasattr(model, "axis_name"):
         model = model.clone(axis_name=_AXIS)
     return model
 

@@ -155,6 +155,18 @@ class PenaltyConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ShardingConfig:
+    """What every device holds a part of, over a mesh: see docs/parallel.md."""
+
+    min_size: int | None = None
+    """Split parameters of so many numbers or more along their largest axis."""
+    rules: Rules = dataclasses.field(default_factory=list)
+    """The axis by path, null to copy: '[["^head/", 0], ["bias$", null]]'."""
+    axis: str = "fsdp"
+    """The mesh axis to split over."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
     """A training run from data to report."""
 
@@ -191,6 +203,11 @@ class ExperimentConfig:
     """Microbatches that each batch is gone through in, for one update: saves memory."""
     parallel: Literal["jit", "mesh", "pmap"] = "jit"
     """One device, all devices by a mesh, or all by pmap."""
+    mesh: Arguments = dataclasses.field(default_factory=dict)
+    """The mesh's axes, -1 for the rest: '{"data": 2, "fsdp": -1}'; one by default."""
+    sharding: ShardingConfig = ShardingConfig()
+    batch_statistics: str = "global"
+    """Of BatchNorm: global, device, or a number of examples, such as 32, in a group."""
     time_limit: float | None = None
     """Seconds after which the run saves and ends, to be resumed."""
     tensorboard: bool = False
@@ -318,5 +335,6 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "PenaltyConfig",
+    "ShardingConfig",
     "validate",
 ]

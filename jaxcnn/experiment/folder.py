@@ -16,6 +16,7 @@ RESULTS_FILE = "results.json"
 _MAY_CHANGE = {
     *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
+    *("sharding.min_size", "sharding.rules", "sharding.axis"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 
@@ -70,8 +71,13 @@ def _require_same(old: RunConfig, experiment: Experiment, folder: epath.Path) ->
     differences = [
         f"{name}: was {one!r}, now {two!r}"
         for name, one, two in _compare(_filled(old.experiment), new.experiment)
-        if name not in _MAY_CHANGE
+        if name not in _MAY_CHANGE and not name.startswith("mesh.")
     ]
+    if old.batch_groups != new.batch_groups and not differences:
+        differences.append(
+            f"batch_statistics {experiment.config.batch_statistics!r}: was over "
+            f"{old.batch_groups} groups of a batch, now over {new.batch_groups}"
+        )
     if old.data != new.data:
         differences.append(f"data: was {old.data}, now {new.data}")
     if old.model_args != new.model_args and not differences:

@@ -97,7 +97,7 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
             every=config.save_every or experiment.train.steps_per_epoch,
             split="validation",
         )
-        state = saver.resume(experiment.init_state())
+        state = saver.resume(experiment.init_state, experiment.abstract_state)
         _announce(experiment, int(state.step), folder, file)
         outcome = _Outcome()
         state = fit(

@@ -1,5 +1,6 @@
 """Tasks, the train state, steps, and the loop with its hooks."""
 
+from jaxcnn.train.batch_statistics import with_batch_statistics
 from jaxcnn.train.capsules import capsules
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks import (
@@ -19,9 +20,11 @@ from jaxcnn.train.hooks import (
 )
 from jaxcnn.train.loop import Loop, NonFiniteError, fit
 from jaxcnn.train.loss_scale import LossScale, init_loss_scale
+from jaxcnn.train.mesh import make_mesh
 from jaxcnn.train.multi_label import multi_label
-from jaxcnn.train.parallel import ParallelStep, make_mesh, parallelize
+from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.regression import regression
+from jaxcnn.train.sharding import Shard, device_bytes, placed, state_shardings
 from jaxcnn.train.state import TrainState, init_state
 from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
 from jaxcnn.train.task import Task, classification, reconstruction
@@ -39,6 +42,7 @@ __all__ = [
     "Progress",
     "ReduceOnPlateau",
     "SaveCheckpoints",
+    "Shard",
     "StopOnSignal",
     "Task",
     "TensorBoard",
@@ -47,6 +51,7 @@ __all__ = [
     "TrainState",
     "capsules",
     "classification",
+    "device_bytes",
     "evaluate",
     "fit",
     "init_loss_scale",
@@ -57,7 +62,10 @@ __all__ = [
     "make_train_step",
     "multi_label",
     "parallelize",
+    "placed",
     "read_metrics",
     "reconstruction",
     "regression",
+    "state_shardings",
+    "with_batch_statistics",
 ]

@@ -1,12 +1,14 @@
 """Compiles a step for one device, for a mesh of devices or for pmap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxcnn.train.sharded_step import ShardedStep
+from jaxcnn.train.sharding import Shard, as_shard
 from jaxcnn.tree import nearest
 from jaxcnn.typing import Batch, PyTree
 
@@ -19,6 +21,8 @@ class ParallelStep:
             and returns it; the step takes placed batches and others alike.
         compiled: The jitted (or pmapped) function inside.
         devices: Number of devices that share a batch.
+        shardings: For a step with sharded state: `shardings(state)` gives the sharding
+            of every leaf of a state or of its shapes. Else None.
     """
 
     def __init__(
@@ -29,10 +33,12 @@ class ParallelStep:
         place: Callable[[Batch], Batch] = lambda batch: batch,
         split: Callable[[Batch], Batch] = lambda batch: batch,
         place_state: Callable[[PyTree], PyTree] = lambda state: state,
+        shardings: Callable[[PyTree], PyTree] | None = None,
     ) -> None:
         self.compiled = compiled
         self.devices = devices
         self.place = place
+        self.shardings = shardings
         self._split = split
         self._place_state = place_state
 
@@ -47,12 +53,15 @@ def parallelize(
     *,
     axis_name: str | None = None,
     donate: bool | None = None,
+    shard: Shard | int | Sequence[tuple[str, int | None]] | None = None,
 ) -> ParallelStep:
     """Returns the step compiled, for ordinary state and the global batch.
 
     `"jit"` runs on one device. A `jax.sharding.Mesh` splits the batch over all its axes
     and replicates the state: the same numbers as on one device, batch statistics of the
-    global batch included. `"pmap"` maps the step over all local devices.
+    global batch included. With `shard`, parameters and all that follows them are split
+    over one axis of the mesh instead: the same numbers, in less memory on each device.
+    `"pmap"` maps the step over all local devices.
 
     With several processes (`jax.distributed`), use a mesh over `jax.devices()`; every
     process then gives its own slice of the global batch.
@@ -65,16 +74,22 @@ def parallelize(
             steps know theirs.
         donate: Whether the state's buffers are given to the step, which saves memory;
             by default true for `make_train_step`'s, false for others.
+        shard: For a mesh: what to split. A `Shard`; or only its `min_size` or `rules`.
 
     Raises:
-        ValueError: for another `how`; for `"pmap"` if the step has no `axis_name`; when
-            called, if the batch cannot be split evenly over the devices.
+        ValueError: for another `how`; for `"pmap"` if the step has no `axis_name`; for
+            `shard` without a mesh; when called, if the batch cannot be split evenly
+            over the devices, or the rules of `shard` do not fit the parameters.
     """
     if donate is None:
         donate = getattr(step, "donates", False)
     donated = (0,) if donate else ()
     if isinstance(how, Mesh):
+        if shard is not None:
+            return _over_sharded_mesh(step, how, donated, as_shard(shard))
         return _over_mesh(step, how, donated)
+    if shard is not None:
+        raise ValueError(f"shard needs a jax.sharding.Mesh, got {how!r}.")
     if how == "jit":
         compiled = jax.jit(step, donate_argnums=donated)
         return ParallelStep(compiled, 1, place=jax.device_put)
@@ -86,38 +101,54 @@ def parallelize(
     )
 
 
-def make_mesh(devices: int | None = None, *, axis_name: str = "data") -> Mesh:
-    """Returns a mesh of one axis over the first `devices` devices, by default all.
-
-    Raises:
-        ValueError: if there are fewer devices.
-    """
-    available = jax.device_count()
-    devices = available if devices is None else devices
-    if not 1 <= devices <= available:
-        raise ValueError(f"devices must be in [1, {available}], got {devices}.")
-    # Auto axes: under Explicit ones nn.Dropout raises ShardingTypeError.
-    return jax.make_mesh(
-        (devices,),
-        (axis_name,),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[:devices],
-    )
-
-
 def _over_mesh(
     step: Callable[[PyTree, Batch], Any], mesh: Mesh, donated: tuple[int, ...]
 ) -> ParallelStep:
     replicated = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    local = sum(d.process_index == jax.process_index() for d in mesh.devices.flat)
-    microbatches = getattr(step, "accumulate", 1)
     compiled = jax.jit(
         step,
         in_shardings=(replicated, split),
         out_shardings=replicated,
         donate_argnums=donated,
     )
+
+    place = _batch_placer(split, getattr(step, "accumulate", 1))
+
+    def place_state(state: PyTree) -> PyTree:
+        return replicate(state, replicated)
+
+    return ParallelStep(
+        compiled, mesh.size, place=place, split=place, place_state=place_state
+    )
+
+
+def _over_sharded_mesh(
+    step: Callable[[PyTree, Batch], Any],
+    mesh: Mesh,
+    donated: tuple[int, ...],
+    shard: Shard,
+) -> ParallelStep:
+    compiled = ShardedStep(step, mesh, shard, donated)
+    place = _batch_placer(compiled.split, getattr(step, "accumulate", 1))
+
+    def place_state(state: PyTree) -> PyTree:
+        return jax.tree.map(put, state, compiled.shardings(state))
+
+    return ParallelStep(
+        compiled,
+        mesh.size,
+        place=place,
+        split=place,
+        place_state=place_state,
+        shardings=compiled.shardings,
+    )
+
+
+def _batch_placer(split: NamedSharding, microbatches: int) -> Callable[[Batch], Batch]:
+    """Returns the function that spreads a batch over the devices of a mesh."""
+    devices = split.mesh.devices.flat
+    local = sum(d.process_index == jax.process_index() for d in devices)
 
     def place(batch: Batch) -> Batch:
         if all(_is_placed(x, split) for x in jax.tree.leaves(batch)):
@@ -130,28 +161,31 @@ def _over_mesh(
             batch,
         )
 
-    def place_state(state: PyTree) -> PyTree:
-        return replicate(state, replicated)
-
-    return ParallelStep(
-        compiled, mesh.size, place=place, split=place, place_state=place_state
-    )
+    return place
 
 
 def replicate(tree: PyTree, sharding: NamedSharding) -> PyTree:
     """Returns the tree with every leaf on all devices of a replicated sharding."""
+    return jax.tree.map(lambda leaf: put(leaf, sharding), tree)
 
-    def put(leaf: Any) -> Any:
-        if _is_placed(leaf, sharding):
-            return leaf
-        if jax.process_count() == 1:
-            return jax.device_put(leaf, sharding)
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = put(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
 
-    return jax.tree.map(put, tree)
+def put(leaf: Any, sharding: NamedSharding) -> Any:
+    """Returns an array placed as a sharding says, also over several processes.
+
+    Of an array that no mesh holds yet, every process gives the whole.
+    """
+    if _is_placed(leaf, sharding):
+        return leaf
+    spread = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+    if jax.process_count() == 1 or spread:
+        return jax.device_put(leaf, sharding)
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(
+        whole.shape, sharding, lambda index: whole[index]
+    )
 
 
 def _over_pmap(

@@ -1,7 +1,7 @@
 """The state of a training run: a tree of arrays and nothing else."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -45,6 +45,8 @@ def init_state(
     tx: optax.GradientTransformation,
     key: Array,
     example_images: Any,
+    *,
+    shardings: PyTree | Callable[[TrainState], PyTree] | None = None,
 ) -> TrainState:
     """Returns the state before the first step.
 
@@ -56,6 +58,9 @@ def init_state(
         example_images: Images `[batch, ...]` or a `jax.ShapeDtypeStruct`: only shape
             and dtype matter. A tuple gives the arguments of a model of several inputs.
             Integers stand for images not scaled yet and are taken as float32.
+        shardings: Where to make it: a sharding for every leaf, or a function that
+            gives them for the state's shapes, such as `step.shardings`. Each device
+            makes its own part, none ever holds the whole. None: the default device.
 
     Raises:
         ValueError: if the model's call has no argument `train`, or the key is untyped.
@@ -77,7 +82,6 @@ def init_state(
     shapes = [_as_float(example) for example in examples]
     init_key, rng = jax.random.split(key)
 
-    @jax.jit
     def init(init_key: Array, rng: Array) -> TrainState:
         inputs = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
         params_key, dropout_key = jax.random.split(init_key)
@@ -93,7 +97,11 @@ def init_state(
             extras={},
         )
 
-    return init(init_key, rng)
+    if shardings is None:
+        return jax.jit(init)(init_key, rng)
+    if callable(shardings):
+        shardings = shardings(jax.eval_shape(init, init_key, rng))
+    return jax.jit(init, out_shardings=shardings)(init_key, rng)
 
 
 def require_train_argument(model: nn.Module) -> None:

@@ -44,7 +44,12 @@ def run(processes, dropout, out):
 
 
 @pytest.mark.parametrize(
-    "dropout", [pytest.param(0.0, marks=pytest.mark.thorough), 0.5]
+    "dropout",
+    [
+        pytest.param(0.0, marks=pytest.mark.thorough),
+        0.5,
+        pytest.param("sharded", marks=pytest.mark.thorough),
+    ],
 )
 def test_two_processes_equal_one(tmp_path, dropout):
     one = run(1, dropout, tmp_path / "one.npz")

@@ -2,8 +2,9 @@
 
 python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
 
-With `run` for DROPOUT it starts the small run of `training.py` in the folder OUT,
-over a mesh of all devices.
+With `sharded` for DROPOUT the state is sharded over two groups of four devices and
+gathered to be written. With `run` it starts the small run of `training.py` in the
+folder OUT, over a mesh of all devices.
 """
 
 import os
@@ -24,7 +25,8 @@ def main(address, processes, index, dropout, out):
     if dropout == "run":
         train_run(out)
         return
-    state, metrics = train(float(dropout))
+    sharded = dropout == "sharded"
+    state, metrics = train(0.0 if sharded else float(dropout), sharded=sharded)
     if index == 0:
         leaves = {str(k): np.asarray(x) for k, x in enumerate(jax.tree.leaves(state))}
         np.savez(out, **leaves, **{f"metric_{k}": v for k, v in metrics.items()})
@@ -40,10 +42,11 @@ def train_run(directory):
     train(dataclasses.replace(config(directory), parallel="mesh"))
 
 
-def train(dropout):
+def train(dropout, *, sharded=False):
     """Returns parameters and statistics after five steps, and metrics of all images."""
     import jax
     import optax
+    from jax.sharding import NamedSharding, PartitionSpec
 
     import tests.train.nets as nets
     from jaxcnn.data import EvalData, Source, TrainData
@@ -57,18 +60,25 @@ def train(dropout):
         make_train_step,
         parallelize,
     )
+    from jaxcnn.train.parallel import replicate
 
     whole = nets.batch_of(0, 90)
     names = ("dark", "middle", "bright")
     source = Source("squares", whole["image"], whole["label"], names)
     model, tx = nets.ConvNet(dropout), optax.sgd(0.1, momentum=0.9)
-    mesh = make_mesh()
-    step = parallelize(make_train_step(model, tx, classification()), mesh)
-    eval_step = parallelize(make_eval_step(model, classification()), mesh)
-    state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)
+    mesh = make_mesh({"data": 2, "fsdp": 4} if sharded else None)
+    shard = 8 if sharded else None
+    step = parallelize(make_train_step(model, tx, classification()), mesh, shard=shard)
+    eval_step = parallelize(make_eval_step(model, classification()), mesh, shard=shard)
+    state = init_state(
+        model, tx, jax.random.key(0), nets.EXAMPLE, shardings=step.shardings
+    )
     state = fit(state, step, TrainData(source, 32, seed=3), num_steps=5)
     metrics = evaluate(eval_step, state, EvalData(source, 32))
-    return (state.params, state.model_state, state.opt_state), metrics
+    result = (state.params, state.model_state, state.opt_state)
+    if sharded:
+        result = replicate(result, NamedSharding(mesh, PartitionSpec()))
+    return result, metrics
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Small nets and batches that the tests of the training share."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,11 +25,16 @@ class ConvNet(nn.Module):
 
     dropout: float = 0.0
     axis_name: str | None = None
+    features: int = 4
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x, *, train=False):
         # A bias before batch norm has rounding for a gradient, and Adam scales it up.
-        x = nn.Conv(4, (3, 3), use_bias=False, name="conv")(x)
+        conv = nn.Conv(
+            self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv"
+        )
+        x = conv(x)
         x = nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.checkpoint import Checkpoints
@@ -45,17 +45,28 @@ class SaveCheckpoints(Hook):
         self._metrics: tuple[int, dict[str, float]] | None = None
         self._saved_step: int | None = None
 
-    def resume(self, state: TrainState) -> TrainState:
+    def resume(
+        self,
+        state: TrainState | Callable[[], TrainState],
+        target: Callable[[], TrainState] | None = None,
+    ) -> TrainState:
         """Returns the newest good state, or `state` if nothing was saved yet.
 
         Args:
-            state: From `init_state`: the tree, shapes and dtypes to restore to.
+            state: From `init_state`: the tree, shapes and dtypes to restore to. Or a
+                function that returns it, called only if nothing was saved.
+            target: Returns what to restore to instead: shapes with shardings, so that
+                no state has to be made, on one device, only to be replaced.
 
         Raises:
             ValueError: if what was saved is another tree, or all of it is damaged.
         """
         if not (self.checkpoints.steps or self.checkpoints.damaged):
-            return state
+            return state() if callable(state) else state
+        if target is not None:
+            state = target()
+        elif callable(state):
+            state = state()
         restored = self.checkpoints.restore(state, step="latest")
         self._loaded = dict(restored.info or {})
         self._saved_step = restored.step
