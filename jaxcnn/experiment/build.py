@@ -20,10 +20,12 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.stability import check_stability, guarded, measured, started
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
 from jaxcnn.train import (
+    DebugNans,
     ParallelStep,
     Task,
     TrainState,
@@ -80,7 +82,19 @@ class Experiment:
         """Returns the state before the first step, a function of the seed."""
         shape = (1, *self.train.source.image_shape)
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
-        return init_state(self.model, self.tx, jax.random.key(self.config.seed), images)
+        key = jax.random.key(self.config.seed)
+        return started(init_state(self.model, self.tx, key, images), self.config)
+
+    def debug_nans(self) -> DebugNans:
+        """Returns the hook that names the layer in which a step went wrong."""
+        return DebugNans(
+            self.run_config.build_model(),
+            self.task,
+            self.train,
+            preprocess=make_preprocess(self.run_config.preprocess),
+            augment=_augment(self.config),
+            penalty=make_config_penalty(self.config),
+        )
 
 
 def build(
@@ -97,6 +111,7 @@ def build(
         OSError: if the data are not there.
     """
     validate(config)
+    check_stability(config)
     task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
@@ -144,8 +159,8 @@ def build(
         validation=validation,
         test=test,
         num_steps=num_steps,
-        step=parallelize(step, how),
-        eval_step=parallelize(eval_step, how),
+        step=parallelize(guarded(step, config), how),
+        eval_step=parallelize(measured(eval_step, config), how),
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
     )
@@ -226,6 +241,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             ("accuracy" if classifies else "loss") if config.data.validation else None
         ),
         mode="max" if classifies else "min",
+        averaged=config.ema is not None,
         data={
             "name": config.data.name,
             "split": source.split,

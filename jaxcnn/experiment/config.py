@@ -183,6 +183,18 @@ class ExperimentConfig:
     """Of the parameters, the order of the data, augmentation and dropout."""
     bfloat16: bool = False
     """Compute in bfloat16; parameters stay float32."""
+    ema: float | None = None
+    """Decay of an average of the weights, such as 0.999, that is used instead."""
+    ema_warmup: bool = True
+    """Let the decay of the average grow from 0.1."""
+    ema_every: int = 1
+    """Steps from one averaging to the next."""
+    on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """If a loss or state is not finite: stop, skip the step, go back and without it."""
+    nonfinite_limit: int = 10
+    """Skips in a row, or rollbacks in all, after which the run ends."""
+    debug_nans: bool = False
+    """Name the layer that was not finite first; slower, and takes memory."""
     parallel: Literal["jit", "mesh", "pmap"] = "jit"
     """One device, all devices by a mesh, or all by pmap."""
     time_limit: float | None = None

@@ -1,7 +1,7 @@
 """Finds the layer in which a step went wrong: run again, with every layer watched."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -63,11 +63,11 @@ class NonFinite:
         if self.inputs is not None:
             text += f"; its inputs are in [{self.inputs[0]:g}, {self.inputs[1]:g}]"
         if self.examples:
-            text += f"; in the examples {_listed(self.examples)} of the batch"
+            text += f"; in {_examples(self.examples)} of the batch"
         if self.variables:
             text += f"; not finite before the step: {_listed(self.variables)}"
         for entry, rows in self.batch.items():
-            text += f"; batch[{entry!r}] is not finite in the examples {_listed(rows)}"
+            text += f"; batch[{entry!r}] is not finite in {_examples(rows)}"
         return f"{text}."
 
 
@@ -194,7 +194,7 @@ def _verdict(
 def _of_event(where: str, event: Event, probes: Probes, size: int) -> NonFinite:
     """Returns who is to blame for the first event that is not finite."""
     backward = where == "gradient"
-    rows = event.rows(backward=backward) or ()
+    rows = event.rows(size, backward=backward)
     examples = rows if len(rows) < size else ()
     outermost = event.call.parent is None
     if backward and event.is_output and outermost:
@@ -255,7 +255,10 @@ def _range(tree: PyTree) -> tuple[float, float] | None:
     )
 
 
-def _listed(items: Any) -> str:
-    items = list(items)
+def _examples(rows: Sequence[int]) -> str:
+    return f"example{'s' if len(rows) > 1 else ''} {_listed(rows)}"
+
+
+def _listed(items: Sequence[Any]) -> str:
     more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
     return ", ".join(map(str, items[:_MAX_LISTED])) + more

@@ -105,8 +105,8 @@ def averaged(state: TrainState) -> TrainState:
     """
     if EMA not in state.extras:
         return state
-    averages, own = state.extras[EMA], _averaged_part(state)
-    return state.replace(**jax.tree.map(lambda x, y: x.astype(y.dtype), averages, own))
+    saved = {"extras": {EMA: state.extras[EMA]}}
+    return state.replace(**average_in(saved, _averaged_part(state)))
 
 
 def of_average(
@@ -143,6 +143,21 @@ def replace_weights(state: TrainState, weights: dict[str, PyTree]) -> TrainState
     weights = dict(weights)
     averages = {EMA: weights.pop(EMA)} if EMA in weights else {}
     return state.replace(extras={**state.extras, **averages}, **weights)
+
+
+def abstract_average(part: PyTree) -> PyTree:
+    """Returns the averages of `part`, as shapes at their place in a saved state.
+
+    Args:
+        part: `{"params": ..., "model_state": ...}`, arrays or shapes.
+    """
+    return {"extras": {EMA: jax.eval_shape(_copies, part)}}
+
+
+def average_in(saved: PyTree, part: PyTree) -> PyTree:
+    """Returns the averages of a saved state in the types of `part`."""
+    averages = saved["extras"][EMA]
+    return jax.tree.map(lambda x, y: x.astype(y.dtype), averages, part)
 
 
 def check_ema(decay: float, every: int) -> None:

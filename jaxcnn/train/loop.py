@@ -16,7 +16,7 @@ from jaxcnn.train.nonfinite import NONFINITE, NonFiniteError, Watch, leave_out
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics, require_means
-from jaxcnn.typing import Batch, PyTree
+from jaxcnn.typing import Batch
 
 #: Steps after which several processes ask each other whether to stop, which waits.
 _AGREE_EVERY = 16
@@ -267,12 +267,12 @@ def fit(
             f"got {type(data).__name__}."
         )
     hooks = [make_hook(hook) for hook in hooks]
+    watch, started = Watch(max_skips, rollbacks), time.monotonic()
     saver = _saver(hooks) if rollbacks else None
     if hasattr(step, "donates"):
         step = parallelize(step, "jit")
     devices = step.devices if isinstance(step, ParallelStep) else 1
     target = None if saver is None else _shapes_of(state)
-    watch, started = Watch(max_skips, rollbacks), time.monotonic()
     while True:
         loop = Loop(
             state,

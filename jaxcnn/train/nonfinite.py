@@ -88,7 +88,7 @@ class Watch:
         if self.in_a_row >= self.max_skips:
             return f"It is the last of {self.in_a_row} left out in a row."
         if self.left_out:
-            return f"{len(self.left_out)} batches were left out by rollbacks before."
+            return f"Batches that rollbacks left out before: {len(self.left_out)}."
         return ""
 
     def _end(self) -> str:

@@ -66,10 +66,12 @@ class Event:
         """Whether a value, or a gradient, was not finite."""
         return backward in self._bad
 
-    def rows(self, *, backward: bool) -> tuple[int, ...] | None:
-        """Returns which rows were not finite, or None if that is not known."""
+    def rows(self, size: int, *, backward: bool) -> tuple[int, ...]:
+        """Returns which of `size` rows were not finite; none if rows mean else."""
         bad = self._bad.get(backward)
-        return None if bad is None else tuple(np.flatnonzero(bad).tolist())
+        if bad is None or len(bad) != size:
+            return ()
+        return tuple(np.flatnonzero(bad).tolist())
 
     @property
     def range(self) -> tuple[float, float] | None:
