@@ -120,6 +120,8 @@ class _Evaluate:
     """Which part: test, validation, train[:10%], ..."""
     step: str | None = None
     """best, latest or a step; by default best where the run chose one."""
+    raw: bool = False
+    """Use the weights themselves where the run averaged them (--ema)."""
     data_dir: str | None = None
     """Where the data are now, if not where they were."""
     json: bool = False
@@ -133,7 +135,11 @@ def _evaluate(args: list[str]) -> int:
 
     flags = parse_flags(_Evaluate, args, prog="jaxcnn evaluate")
     step, metrics = measure_run(
-        flags.run, flags.split, step=_step(flags.step), data_dir=flags.data_dir
+        flags.run,
+        flags.split,
+        step=_step(flags.step),
+        raw=flags.raw,
+        data_dir=flags.data_dir,
     )
     if flags.json:
         print(json.dumps({"split": flags.split, "step": step, **metrics}))
@@ -155,6 +161,8 @@ class _Predict:
     """How many classes to name."""
     step: str | None = None
     """best, latest or a step; by default best where the run chose one."""
+    raw: bool = False
+    """Use the weights themselves where the run averaged them (--ema)."""
     csv: bool = False
     """Print CSV: file, rank, class, probability."""
     json: bool = False
@@ -172,7 +180,7 @@ def _predict(args: list[str]) -> int:
         raise ValueError(f"--top must be 1 or more, got {flags.top}.")
     if not flags.images:
         raise ValueError("predict needs at least one picture file.")
-    run = load_run(flags.run, step=_step(flags.step))
+    run = load_run(flags.run, step=_step(flags.step), raw=flags.raw)
     if not run.config.classifies:
         raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
     images = [read_image(path, run.config.image_shape) for path in flags.images]

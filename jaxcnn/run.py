@@ -14,6 +14,7 @@ from flax import linen as nn
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.registry import create_model
+from jaxcnn.train.ema import abstract_average, average_in
 from jaxcnn.train.step import make_predict_step
 from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
@@ -40,6 +41,7 @@ class RunConfig:
         best: The metric by which the best checkpoint is chosen, or None.
         mode: `"max"` or `"min"`: which value of it is best.
         batch_groups: Groups of a batch over which BatchNorm takes its statistics.
+        averaged: Whether its checkpoints hold averages of the weights, which are used.
         data: What the run was trained on: name, number of examples, fingerprint.
         experiment: The whole configuration of the experiment, or empty.
     """
@@ -54,6 +56,7 @@ class RunConfig:
     best: str | None = None
     mode: str = "max"
     batch_groups: int = 1
+    averaged: bool = False
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -211,13 +214,18 @@ class Run:
         return jax.jit(outputs)
 
 
-def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run:
+def load_run(
+    directory: epath.PathLike, *, step: str | int | None = None, raw: bool = False
+) -> Run:
     """Returns the model of a run folder, ready to use, on whatever devices there are.
+
+    Where the run averaged its weights (`ema`), they are the averaged ones.
 
     Args:
         directory: The folder that a training run left.
         step: `"best"`, `"latest"` or the number of a saved step; by default the best
             where the run chose one on its validation part, else the latest.
+        raw: Whether to take the weights themselves, not their average, if there is one.
 
     Raises:
         ValueError: if the folder is not a run folder, has no checkpoint, or holds one
@@ -228,12 +236,14 @@ def load_run(directory: epath.PathLike, *, step: str | int | None = None) -> Run
     images = jax.ShapeDtypeStruct((1, *config.input_shape), jnp.float32)
     variables = dict(jax.eval_shape(model.init, jax.random.key(0), images))
     target = {"params": variables.pop("params"), "model_state": variables}
+    averaged = config.averaged and not raw
     folder = epath.Path(directory) / CHECKPOINTS
     with Checkpoints(folder, best=config.best, mode=config.mode) as checkpoints:
         if step is None:
             step = "best" if checkpoints.best_step is not None else "latest"
-        restored = checkpoints.restore(target, step=step, partial=True)
-    state = restored.state
+        wanted = abstract_average(target) if averaged else target
+        restored = checkpoints.restore(wanted, step=step, partial=True)
+    state = average_in(restored.state, target) if averaged else restored.state
     return Run(
         model=model,
         variables={"params": state["params"], **state["model_state"]},

@@ -21,10 +21,12 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.stability import check_stability, guarded, measured, started
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
 from jaxcnn.train import (
+    DebugNans,
     LossScale,
     ParallelStep,
     Task,
@@ -87,7 +89,9 @@ class Experiment:
         state = init_state(
             self.model, self.tx, key, images, shardings=self.step.shardings
         )
-        return init_loss_scale(state) if self.config.precision == "float16" else state
+        if self.config.precision == "float16":
+            state = init_loss_scale(state)
+        return started(state, self.config)
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes of the state, and where its parts lie if it is sharded."""
@@ -95,6 +99,17 @@ class Experiment:
         if self.step.shardings is None:
             return state
         return placed(state, self.step.shardings(state))
+
+    def debug_nans(self) -> DebugNans:
+        """Returns the hook that names the layer in which a step went wrong."""
+        return DebugNans(
+            self.run_config.build_model(),
+            self.task,
+            self.train,
+            preprocess=make_preprocess(self.run_config.preprocess),
+            augment=_augment(self.config),
+            penalty=make_config_penalty(self.config),
+        )
 
 
 def build(
@@ -111,6 +126,7 @@ def build(
         OSError: if the data are not there.
     """
     validate(config)
+    check_stability(config)
     task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
@@ -168,8 +184,8 @@ def build(
         validation=validation,
         test=test,
         num_steps=num_steps,
-        step=parallelize(step, how, shard=shard),
-        eval_step=parallelize(eval_step, how, shard=shard),
+        step=parallelize(guarded(step, config), how, shard=shard),
+        eval_step=parallelize(measured(eval_step, config), how, shard=shard),
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
     )
@@ -258,6 +274,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         ),
         mode="max" if classifies else "min",
         batch_groups=batch_groups(config),
+        averaged=config.ema is not None,
         data={
             "name": config.data.name,
             "split": source.split,

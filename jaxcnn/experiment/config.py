@@ -201,6 +201,18 @@ class ExperimentConfig:
     """Type of the computation; parameters stay float32. float16 scales the loss."""
     accumulate: int = 1
     """Microbatches that each batch is gone through in, for one update: saves memory."""
+    ema: float | None = None
+    """Decay of an average of the weights, such as 0.999, that is used instead."""
+    ema_warmup: bool = True
+    """Let the decay of the average grow from 0.1."""
+    ema_every: int = 1
+    """Steps from one averaging to the next."""
+    on_nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """If a loss or state is not finite: stop, skip the step, go back and without it."""
+    nonfinite_limit: int = 10
+    """Skips in a row, or rollbacks in all, after which the run ends."""
+    debug_nans: bool = False
+    """Name the layer that was not finite first; slower, and takes memory."""
     parallel: Literal["jit", "mesh", "pmap"] = "jit"
     """One device, all devices by a mesh, or all by pmap."""
     mesh: Arguments = dataclasses.field(default_factory=dict)

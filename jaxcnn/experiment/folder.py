@@ -15,6 +15,7 @@ RESULTS_FILE = "results.json"
 #: What may differ when a run goes on: nothing that changes a number of the steps made.
 _MAY_CHANGE = {
     *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
+    *("on_nonfinite", "nonfinite_limit", "debug_nans"),
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
     *("sharding.min_size", "sharding.rules", "sharding.axis"),
 }

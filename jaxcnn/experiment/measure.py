@@ -19,6 +19,7 @@ def measure_run(
     split: str = "test",
     *,
     step: str | int | None = None,
+    raw: bool = False,
     data_dir: str | None = None,
 ) -> tuple[int, dict[str, float]]:
     """Returns the step that was measured and its metrics, each example counted once.
@@ -27,13 +28,14 @@ def measure_run(
         directory: The run folder.
         split: A part of the run's data; `"validation"` is the part that it set aside.
         step: As for `load_run`.
+        raw: As for `load_run`.
         data_dir: Where the data are now, if not where they were in training.
 
     Raises:
         ValueError: if the folder is not a run folder, or there is no such split.
         OSError: if the data are missing.
     """
-    run = load_run(directory, step=step)
+    run = load_run(directory, step=step, raw=raw)
     if not run.config.experiment:
         raise ValueError(f"{directory} does not say on which data it was trained.")
     config = ExperimentConfig.from_json(run.config.experiment)

@@ -16,6 +16,7 @@ from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.pictures import draw_results
+from jaxcnn.experiment.stability import limits
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
 from jaxcnn.train import (
     DrawCurves,
@@ -35,6 +36,7 @@ from jaxcnn.train import (
     evaluate,
     fit,
 )
+from jaxcnn.train.ema import without_average
 from jaxcnn.version import __version__
 
 
@@ -79,7 +81,8 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
         ValueError: for a bad configuration; if the folder holds a run of another model
             or other data; if `fresh` would delete a run and `overwrite` is not given.
         OSError: if the data are missing, or the folder cannot be written.
-        NonFiniteError: if the loss or the state is not finite.
+        NonFiniteError: if the loss or the state is not finite, and `on_nonfinite` or
+            its limit ends the run.
     """
     start = time.monotonic()
     file = sys.stderr if file is None else file
@@ -106,6 +109,7 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
             experiment.train,
             num_steps=experiment.num_steps,
             hooks=[*_hooks(experiment, folder, saver, file), outcome],
+            **limits(config),
         )
         result = Result(
             directory=str(folder),
@@ -130,6 +134,8 @@ def _hooks(
         StopOnSignal(),
         JsonLines(folder / METRICS),
     ]
+    if config.debug_nans:
+        hooks.insert(0, experiment.debug_nans())
     if config.time_limit is not None:
         hooks.append(TimeLimit(config.time_limit))
     if config.tensorboard:
@@ -204,7 +210,7 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
         metrics, split = {}, ""
     else:
         model_state = {k: v for k, v in run.variables.items() if k != "params"}
-        measured = result.state.replace(
+        measured = without_average(result.state).replace(
             params=run.variables["params"], model_state=model_state
         )
         metrics = evaluate(experiment.eval_step, measured, batches)

@@ -11,11 +11,12 @@ import jax
 
 from jaxcnn.checkpoint import processes
 from jaxcnn.data.prefetch import prefetch
-from jaxcnn.train.hooks import Hook, make_hook
+from jaxcnn.train.hooks import Hook, SaveCheckpoints, make_hook
+from jaxcnn.train.nonfinite import NONFINITE, NonFiniteError, Watch, leave_out
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics, require_means
-from jaxcnn.typing import Batch, PyTree
+from jaxcnn.typing import Batch
 
 #: Steps after which several processes ask each other whether to stop, which waits.
 _AGREE_EVERY = 16
@@ -29,22 +30,6 @@ class TrainingData(Protocol):
     steps_per_epoch: int
 
     def __getitem__(self, k: int) -> Batch: ...
-
-
-class NonFiniteError(FloatingPointError):
-    """The loss or the state of a run is infinite or not a number.
-
-    Attributes:
-        step: The first update after which it was so; its batch is `data[step - 1]`.
-    """
-
-    def __init__(self, step: int) -> None:
-        super().__init__(
-            f"The loss or the parameters are not finite after step {step} (batch "
-            f"{step - 1}). Nothing was saved since the last finite state. A lower "
-            "learning rate, warm-up or gradient clipping may help."
-        )
-        self.step = step
 
 
 class Loop:
@@ -63,6 +48,10 @@ class Loop:
             stopping; not a signal or a time limit, after which it may go on later.
         started: `time.monotonic()` at the first step of this start.
         first_step: The step at which this start began.
+        seed: The data's, or None if they have none.
+        watch: What was seen of steps that are not finite.
+        explain: `explain(step)` says why a step was not finite; None unless a hook
+            (`DebugNans`) has set it.
     """
 
     def __init__(
@@ -72,6 +61,10 @@ class Loop:
         steps_per_epoch: int,
         hooks: Sequence[Hook] = (),
         devices: int = 1,
+        *,
+        seed: int | None = None,
+        watch: Watch | None = None,
+        started: float | None = None,
     ) -> None:
         self.state = state
         self.step = self.first_step = int(state.step)
@@ -82,7 +75,11 @@ class Loop:
         self.latest: dict[str, float] = {}
         self.stop_reason: str | None = None
         self.complete = self.step >= num_steps
-        self.started = time.monotonic()
+        self.started = time.monotonic() if started is None else started
+        self.seed = seed
+        self.watch = Watch(10, 0) if watch is None else watch
+        self.explain: Callable[[int], str] | None = None
+        self._failure: NonFiniteError | None = None
         self._hooks = tuple(hooks)
         self._asked: str | None = None
         self._unread: collections.deque[tuple[int, Metrics]] = collections.deque()
@@ -121,20 +118,48 @@ class Loop:
             NonFiniteError: at the first step whose loss or state is not finite.
         """
         count = max(len(self._unread) - lag, 0)
-        if not count:
-            return
+        if self._failure is not None or not count:
+            return self._fail(lag)
         taken = [self._unread.popleft() for _ in range(count)]
         sums: dict[str, list[float]] = {}
         for (step, _), metrics in zip(
             taken, jax.device_get([metrics for _, metrics in taken]), strict=True
         ):
-            _require_finite(step, metrics)
+            self._check_finite(step, metrics)
+            if self._failure is not None:
+                return self._fail(lag)
             for name, mean in metrics.items():
                 for target in (self._window, sums):
                     total = target.setdefault(name, [0.0, 0.0])
                     total[0] += float(mean.total)
                     total[1] += float(mean.count)
         self.latest = _averages(sums)
+
+    def _check_finite(self, step: int, metrics: Metrics) -> None:
+        """Tells the hooks of a step that was not finite, or was left out."""
+        action = self.watch.look(step, metrics)
+        if action is None:
+            return
+        values = {"batch": step - 1, "seed": self.seed, "action": action}
+        # One that was left out is as finite as the step before it.
+        if self.explain is not None and action != "left_out":
+            values["cause"] = self.explain(step)
+        epoch = step / self.steps_per_epoch
+        record = {"step": step, "epoch": epoch, "split": NONFINITE, **values}
+        if action in ("rollback", "stop"):
+            remark = " ".join(filter(None, [values.get("cause"), self.watch.remark]))
+            self._failure = NonFiniteError(step, remark, action == "rollback")
+        for hook in self._hooks:
+            hook.on_record(self, record)
+
+    def _fail(self, lag: int) -> None:
+        """Raises the error of a step that was not finite, if there was one.
+
+        Several processes do so at the same step: reads that leave some steps out are
+        those of the progress, which one process alone shows.
+        """
+        if self._failure is not None and (not lag or jax.process_count() == 1):
+            raise self._failure
 
     def take_window(self) -> dict[str, float]:
         """Returns the training metrics since the last call, averaged over examples."""
@@ -152,6 +177,7 @@ class Loop:
         """Returns what a resumed run needs beside the state: JSON-able, exact."""
         self.read()
         return {
+            **self.watch.saved_values(),
             "window": self._window,
             "hooks": {
                 name: values
@@ -163,6 +189,7 @@ class Loop:
     def load_values(self, values: dict[str, Any]) -> None:
         """Takes up what `saved_values` returned."""
         self._window = {k: list(v) for k, v in values.get("window", {}).items()}
+        self.watch.load_values(values)
         for name, hook in self._named_hooks():
             if name in values.get("hooks", {}):
                 hook.load_state_dict(values["hooks"][name])
@@ -203,6 +230,8 @@ def fit(
     *,
     num_steps: int,
     hooks: Sequence[Hook | str] = (),
+    max_skips: int = 10,
+    rollbacks: int = 0,
 ) -> TrainState:
     """Trains until `num_steps` updates have been made in all and returns the state.
 
@@ -218,11 +247,17 @@ def fit(
         num_steps: Updates in all, those already in `state.step` included.
         hooks: What happens around the steps, in this order: `Hook`s, or names of those
             that need no argument: `"progress"`, `"train_log"`, `"stop_on_signal"`.
+        max_skips: Steps left out in a row by `skip_nonfinite` that end the run.
+        rollbacks: How often a step that is not finite may send the run back to the
+            newest checkpoint of the hook `SaveCheckpoints`, to go on from there without
+            that step's batch: at that step only the step number changes. A run that
+            begins saves its start for this.
 
     Raises:
         NonFiniteError: if the loss or the state is not finite; raised when a hook reads
             a value, and at the end at the latest.
-        ValueError: if `num_steps` is negative or a hook is unknown.
+        ValueError: if a number is out of range, a hook is unknown, or there is no
+            `SaveCheckpoints` to roll back to.
     """
     if num_steps < 0:
         raise ValueError(f"num_steps must be 0 or more, got {num_steps}.")
@@ -232,16 +267,67 @@ def fit(
             f"got {type(data).__name__}."
         )
     hooks = [make_hook(hook) for hook in hooks]
+    watch, started = Watch(max_skips, rollbacks), time.monotonic()
+    saver = _saver(hooks) if rollbacks else None
     if hasattr(step, "donates"):
         step = parallelize(step, "jit")
     devices = step.devices if isinstance(step, ParallelStep) else 1
-    loop = Loop(state, num_steps, data.steps_per_epoch, hooks, devices)
+    target = None if saver is None else _shapes_of(state)
+    while True:
+        loop = Loop(
+            state,
+            num_steps,
+            data.steps_per_epoch,
+            hooks,
+            devices,
+            seed=getattr(data, "seed", None),
+            watch=watch,
+            started=started,
+        )
+        try:
+            return _start(loop, hooks, step, data, saver)
+        except NonFiniteError as error:
+            if saver is None or not error.rolls_back:
+                raise
+            watch = Watch(max_skips, rollbacks, {*watch.left_out, error.step - 1})
+        state = saver.resume(target)
+
+
+def _saver(hooks: Sequence[Hook]) -> SaveCheckpoints:
+    for hook in hooks:
+        if isinstance(hook, SaveCheckpoints):
+            return hook
+    raise ValueError(
+        "rollbacks need checkpoints to go back to: give fit the hook SaveCheckpoints."
+    )
+
+
+def _shapes_of(state: TrainState) -> TrainState:
+    """Returns what a state is restored to after its memory was given to a step."""
+
+    def shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+        sharding = leaf.sharding if getattr(leaf, "committed", False) else None
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(shape, state)
+
+
+def _start(
+    loop: Loop,
+    hooks: Sequence[Hook],
+    step: Callable[..., Any],
+    data: TrainingData,
+    saver: SaveCheckpoints | None,
+) -> TrainState:
+    """Returns the state at the end of one start of the hooks."""
     place = getattr(step, "place", None)
     with contextlib.ExitStack() as stack:
         for hook in hooks:
             stack.callback(hook.close)
         for hook in hooks:
             hook.on_start(loop)
+        if saver is not None:
+            saver.save_start(loop)
         if loop.stop_reason is None:
             _run(loop, step, data, place)
         loop.read()
@@ -253,18 +339,14 @@ def fit(
 def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -> None:
     batches = prefetch(data, loop.step, loop.num_steps, place=place)
     with contextlib.closing(batches):
-        for _, batch in batches:
-            state, metrics = step(loop.state, batch)
+        for k, batch in batches:
+            if k in loop.watch.left_out:
+                state, metrics = leave_out(loop.state)
+            else:
+                state, metrics = step(loop.state, batch)
             loop.advance(state, metrics, jax.tree.leaves(batch)[0].shape[0])
             if loop.stop_reason is not None:
                 break
-
-
-def _require_finite(step: int, metrics: PyTree) -> None:
-    finite = metrics.pop("finite", None)
-    losses_finite = math.isfinite(metrics["loss"].total) if "loss" in metrics else True
-    if not losses_finite or (finite is not None and finite.total < finite.count):
-        raise NonFiniteError(step)
 
 
 def _averages(sums: dict[str, list[float]]) -> dict[str, float]:

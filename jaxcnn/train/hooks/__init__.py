@@ -2,6 +2,7 @@
 
 from jaxcnn.named import call_named
 from jaxcnn.train.hooks.base import Hook
+from jaxcnn.train.hooks.debug import DebugNans
 from jaxcnn.train.hooks.evaluation import EarlyStopping, Evaluate
 from jaxcnn.train.hooks.limits import StopOnSignal, TimeLimit
 from jaxcnn.train.hooks.plateau import ReduceOnPlateau
@@ -35,6 +36,7 @@ def make_hook(hook: Hook | str) -> Hook:
 
 
 __all__ = [
+    "DebugNans",
     "DrawCurves",
     "EarlyStopping",
     "Evaluate",

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.train.ema import replace_weights, weights_of
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks.base import Hook, require_positive
 from jaxcnn.train.state import TrainState
@@ -57,7 +58,8 @@ class Evaluate(Hook):
 class EarlyStopping(Hook):
     """Ends the run when a metric has not got better for `patience` evaluations.
 
-    At the end the parameters and the model's state are those of the best evaluation.
+    At the end the parameters and the model's state are those of the best evaluation,
+    and so are their averages (`with_ema`).
     With `checkpoints` they are read back from the best one saved there, which survives
     a resume; else a copy is kept in memory.
 
@@ -99,7 +101,7 @@ class EarlyStopping(Hook):
         self.best = -math.inf
         self.best_step: int | None = None
         self.waited = 0
-        self._copy: tuple[Any, Any] | None = None
+        self._copy: dict[str, Any] | None = None
 
     def on_start(self, loop: Loop) -> None:
         """Ends a run at once that had stopped early before."""
@@ -119,8 +121,7 @@ class EarlyStopping(Hook):
         if first or value > self.best + self.min_delta:
             self.best, self.best_step, self.waited = value, loop.step, 0
             if self.restore_best and self.checkpoints is None:
-                kept = (loop.state.params, loop.state.model_state)
-                self._copy = jax.tree.map(jnp.copy, kept)
+                self._copy = jax.tree.map(jnp.copy, weights_of(loop.state))
         else:
             self.waited += 1
         self._stop_if_due(loop)
@@ -130,10 +131,10 @@ class EarlyStopping(Hook):
         if not (self.restore_best and loop.complete):
             return
         if self._copy is not None:
-            params, model_state = self._copy
+            weights = self._copy
         elif self.checkpoints is not None and self.checkpoints.best_step is not None:
             best = self.checkpoints.restore(loop.state, step="best").state
-            params, model_state = best.params, best.model_state
+            weights = weights_of(best)
         else:
             if self.best_step is not None:
                 logging.getLogger("jaxcnn").warning(
@@ -142,7 +143,7 @@ class EarlyStopping(Hook):
                     self.best_step,
                 )
             return
-        loop.state = loop.state.replace(params=params, model_state=model_state)
+        loop.state = replace_weights(loop.state, weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value, where it was, and how long ago."""

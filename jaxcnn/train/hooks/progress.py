@@ -7,6 +7,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
+from jaxcnn.train.nonfinite import NONFINITE, describe_event
 
 if TYPE_CHECKING:
     from jaxcnn.train.loop import Loop
@@ -78,11 +79,13 @@ class Progress(Hook):
         self._shown = now
 
     def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
-        """Prints a line for an evaluation."""
+        """Prints a line for an evaluation, or a step that was not finite."""
         if record["split"] != "train":
+            event = record["split"] == NONFINITE
+            words = describe_event(record) if event else _words(record)
             self._print(
                 f"epoch {record['epoch']:6.2f}  step {record['step']:>6}  "
-                f"{record['split']}: {_words(record)}"
+                + (words if event else f"{record['split']}: {words}")
             )
 
     def on_end(self, loop: Loop) -> None:

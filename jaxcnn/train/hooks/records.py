@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from etils import epath
 
 from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
+from jaxcnn.train.nonfinite import NONFINITE
 
 if TYPE_CHECKING:
     from jaxcnn.train.loop import Loop
@@ -152,7 +153,8 @@ class TensorBoard(Hook):
         if self._writer is None:
             return
         for name, value in record.items():
-            if name not in ("step", "epoch", "split", "seconds"):
+            numeric = isinstance(value, int | float)
+            if numeric and name not in ("step", "epoch", "split", "seconds"):
                 self._writer.add_scalar(
                     f"{record['split']}/{name}", value, global_step=record["step"]
                 )
@@ -186,6 +188,7 @@ class DrawCurves(Hook):
         records = [
             {name: value for name, value in record.items() if name not in _NO_CURVE}
             for record in read_metrics(self.directory)
+            if record["split"] != NONFINITE
         ]
         if writes_files() and records:
             learning_curves(self.path, records, title=self.title)

@@ -72,6 +72,11 @@ class SaveCheckpoints(Hook):
         self._saved_step = restored.step
         return restored.state
 
+    def save_start(self, loop: Loop) -> None:
+        """Saves the state if nothing was saved yet, to have one to go back to."""
+        if self._saved_step is None:
+            self._save(loop)
+
     def on_start(self, loop: Loop) -> None:
         """Gives the loop and its hooks what was saved for them."""
         if self._loaded is not None:
