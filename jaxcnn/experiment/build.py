@@ -33,6 +33,7 @@ from jaxcnn.train import (
     make_train_step,
     parallelize,
 )
+from jaxcnn.typing import PyTree
 
 _AXIS = "batch"
 _KINDS = {
@@ -60,6 +61,8 @@ class Experiment:
         eval_step: The compiled evaluation step.
         run_config: What the run folder will say of itself.
         plateau: When the validation metric is to reduce the rate, or None.
+        augment: What is done to a batch of training images, or None.
+        penalty: What is added to the loss, or None.
     """
 
     config: ExperimentConfig
@@ -75,6 +78,8 @@ class Experiment:
     eval_step: ParallelStep
     run_config: RunConfig
     plateau: PlateauRule | None = None
+    augment: Callable[..., Any] | None = None
+    penalty: Callable[[PyTree], Any] | None = None
 
     def init_state(self) -> TrainState:
         """Returns the state before the first step, a function of the seed."""
@@ -123,12 +128,13 @@ def build(
     tx = make_tx(config, schedule, per_epoch)
     axis_name = _AXIS if config.parallel == "pmap" else None
     preprocess = make_preprocess(run_config.preprocess)
+    augment = _augment(config)
     step = make_train_step(
         model,
         tx,
         task,
         preprocess=preprocess,
-        augment=_augment(config),
+        augment=augment,
         penalty=penalty,
         axis_name=axis_name,
     )
@@ -148,6 +154,8 @@ def build(
         eval_step=parallelize(eval_step, how),
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
+        augment=augment,
+        penalty=penalty,
     )
 
 

@@ -7,6 +7,7 @@ from etils import epath
 
 from jaxcnn.experiment.build import Experiment
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.observing import PROFILE, STATISTICS
 from jaxcnn.experiment.optimizer import depends_on_length, warmup_steps
 from jaxcnn.lock import RunLock
 from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, METRICS, RunConfig
@@ -16,8 +17,10 @@ RESULTS_FILE = "results.json"
 _MAY_CHANGE = {
     *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
+    *("profile", "layer_statistics", "peak_flops"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
+_OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png")
 
 
 def take_folder(
