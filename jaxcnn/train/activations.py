@@ -90,8 +90,9 @@ def _is_activation(equation: Any, output: Any) -> bool:
     kind = equation.primitive.name
     if kind in _PRIMITIVES:
         return equation.invars[0] is output
-    if kind == "max":  # jnp.maximum(x, 0)
-        return any(isinstance(x, core.Literal) and x.val == 0 for x in equation.invars)
+    if kind == "max":  # jnp.maximum(x, 0), but not that of a norm's variance
+        zero = any(isinstance(x, core.Literal) and x.val == 0 for x in equation.invars)
+        return zero and equation.outvars[0].aval.shape == output.aval.shape
     names = {equation.params.get("name")}
     if kind == "custom_jvp_call":
         inner = equation.params["call_jaxpr"].jaxpr.eqns
