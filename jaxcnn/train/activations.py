@@ -37,14 +37,14 @@ def layer_outputs(
         *args: What else the function takes.
 
     Example:
-        >>> model = nn.Sequential([nn.Dense(2, name="one"), nn.relu])
-        >>> variables = model.init(jax.random.key(0), jax.numpy.ones((1, 3)))
+        >>> model = nn.Sequential([nn.Dense(2), nn.relu])
+        >>> variables = model.init(jax.random.key(0), jnp.ones((1, 3)))
         >>> outputs = layer_outputs(
-        ...     lambda params: model.apply({"params": params}, -jax.numpy.ones((1, 3))),
+        ...     lambda params: model.apply({"params": params}, jnp.zeros((1, 3)) - 1),
         ...     variables["params"],
         ... )
-        >>> list(outputs)
-        ['one']
+        >>> print({name: bool(x.min() >= 0) for name, x in outputs.items()})
+        {'layers_0': True}
     """
     layers = {name.rpartition("/")[0] for name in flatten_named(params)}
 
