@@ -47,12 +47,12 @@ class Progress(Hook):
         self.every_seconds = every_seconds
         self.throughput = throughput or Throughput()
         self._bar: Any = None
-        self._shown = 0.0
+        self._shown = self._from = 0.0
         self._rate_from = (0.0, 0)
 
     def on_start(self, loop: Loop) -> None:
         """Opens the bar."""
-        self._shown = time.monotonic()
+        self._shown = self._from = time.monotonic()
         self._rate_from = (self._shown, loop.step)
         if self.is_bar and writes_files():
             from tqdm import tqdm
@@ -78,7 +78,7 @@ class Progress(Hook):
             words = [*filter(None, [_words(loop.latest)]), speed]
             self._bar.set_postfix_str(", ".join(words))
         else:
-            left = (now - loop.started) / max(loop.step - loop.first_step, 1)
+            left = (now - self._from) / max(loop.step - loop.first_step, 1)
             left *= loop.num_steps - loop.step
             self._print(
                 f"step {loop.step}/{loop.num_steps}  {_words(loop.latest)}  "
@@ -98,8 +98,9 @@ class Progress(Hook):
         """Prints a line for the compilation and one for the time."""
         if name == "compile":
             self._print(describe_compilation(values))
-            # The rate is that of steps: compilation is told apart.
-            self._rate_from = (time.monotonic(), loop.step)
+            # Rates and the time left are those of steps: compilation is told apart.
+            self._shown = self._from = time.monotonic()
+            self._rate_from = (self._shown, loop.step)
         elif name == "time":
             self._print(f"time: {describe_time(values)}")
 
