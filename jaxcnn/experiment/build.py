@@ -38,6 +38,7 @@ from jaxcnn.train import (
     parallelize,
     placed,
 )
+from jaxcnn.typing import PyTree
 
 _AXIS = "batch"
 _KINDS = {
@@ -65,6 +66,8 @@ class Experiment:
         eval_step: The compiled evaluation step.
         run_config: What the run folder will say of itself.
         plateau: When the validation metric is to reduce the rate, or None.
+        augment: What is done to a batch of training images, or None.
+        penalty: What is added to the loss, or None.
     """
 
     config: ExperimentConfig
@@ -80,6 +83,8 @@ class Experiment:
     eval_step: ParallelStep
     run_config: RunConfig
     plateau: PlateauRule | None = None
+    augment: Callable[..., Any] | None = None
+    penalty: Callable[[PyTree], Any] | None = None
 
     def init_state(self) -> TrainState:
         """Returns the state before the first step, a function of the seed."""
@@ -160,12 +165,13 @@ def build(
     tx = make_tx(config, schedule, per_epoch)
     axis_name = _AXIS if config.parallel == "pmap" else None
     preprocess = make_preprocess(run_config.preprocess)
+    augment = _augment(config)
     step = make_train_step(
         model,
         tx,
         task,
         preprocess=preprocess,
-        augment=_augment(config),
+        augment=augment,
         penalty=penalty,
         accumulate=config.accumulate,
         loss_scale=LossScale() if config.precision == "float16" else None,
@@ -188,6 +194,8 @@ def build(
         eval_step=parallelize(measured(eval_step, config), how, shard=shard),
         run_config=run_config,
         plateau=plateau_of(config.optimizer),
+        augment=augment,
+        penalty=penalty,
     )
     if shard is not None:
         experiment.abstract_state()  # refuses rules that do not fit the parameters

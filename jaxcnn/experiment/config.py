@@ -10,6 +10,7 @@ import tyro
 
 from jaxcnn.layers.checks import check_choice
 from jaxcnn.losses.penalties import KERNELS
+from jaxcnn.train.hooks.profile import parse_window
 from jaxcnn.tree import nearest
 
 #: The types that a model may compute in.
@@ -224,6 +225,12 @@ class ExperimentConfig:
     """Seconds after which the run saves and ends, to be resumed."""
     tensorboard: bool = False
     """Also write TensorBoard files."""
+    profile: str | None = None
+    """Trace the steps START:STOP, such as 10:15, into the run folder's profile."""
+    layer_statistics: int | None = None
+    """Steps between looks at gradients, updates and activations of every layer."""
+    peak_flops: float | None = None
+    """FLOP/s of a device, for the utilisation; known for many accelerators."""
     run: str | None = None
     """The run folder; runs/NAME by default."""
     fresh: bool = False
@@ -263,6 +270,8 @@ def validate(config: ExperimentConfig) -> None:
         "save_every": config.save_every,
         "log_every": config.log_every,
         "time_limit": config.time_limit,
+        "layer_statistics": config.layer_statistics,
+        "peak_flops": config.peak_flops,
         "data.batch_size": config.data.batch_size,
         "data.eval_batch_size": config.data.eval_batch_size,
         "optimizer.learning_rate": config.optimizer.learning_rate,
@@ -280,6 +289,8 @@ def validate(config: ExperimentConfig) -> None:
     }.items():
         if not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}.")
+    if config.profile is not None:
+        parse_window(config.profile)
     if not 0 <= config.seed < 2**32:
         # JAX would take the lower 32 bits alone: another seed, the same parameters.
         raise ValueError(f"seed must be in [0, 2**32), got {config.seed}.")

@@ -7,6 +7,7 @@ from etils import epath
 
 from jaxcnn.experiment.build import Experiment
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.observing import PROFILE, STATISTICS
 from jaxcnn.experiment.optimizer import depends_on_length, warmup_steps
 from jaxcnn.lock import RunLock
 from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, METRICS, RunConfig
@@ -18,8 +19,10 @@ _MAY_CHANGE = {
     *("on_nonfinite", "nonfinite_limit", "debug_nans"),
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
     *("sharding.min_size", "sharding.rules", "sharding.axis"),
+    *("profile", "layer_statistics", "peak_flops"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
+_OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png")
 
 
 def take_folder(

@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from typing import IO, Any
 
 import jax
@@ -15,6 +16,7 @@ from jaxcnn.checkpoint import Checkpoints, processes
 from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
+from jaxcnn.experiment.observing import observers, throughput_of
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.experiment.stability import limits
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
@@ -54,6 +56,7 @@ class Result:
         tested_step: The step whose parameters were measured.
         seconds: Time of this start, compilation and evaluations included.
         state: The last state, or the best after early stopping.
+        reports: What this start said of itself, by kind: compilation, speed, time.
     """
 
     directory: str
@@ -65,6 +68,7 @@ class Result:
     tested_step: int
     seconds: float
     state: TrainState
+    reports: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
 
 def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
@@ -121,6 +125,7 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
             tested_step=outcome.step,
             seconds=time.monotonic() - start,
             state=state,
+            reports=outcome.reports,
         )
         return _finish(experiment, folder, result) if outcome.complete else result
 
@@ -150,8 +155,10 @@ def _hooks(
         hooks.append(plateau)
         schedule = plateau.rate
     # After the evaluation, so that no record is left to make after the last save.
-    hooks.append(TrainLog(config.log_every, schedule=schedule))
-    hooks += [Progress(file=file), saver]
+    speed = throughput_of(experiment)
+    hooks.append(TrainLog(config.log_every, schedule=schedule, throughput=speed))
+    hooks += [*observers(experiment, folder), Progress(file=file, throughput=speed)]
+    hooks.append(saver)
     if config.patience:
         hooks.append(
             EarlyStopping(
@@ -167,7 +174,13 @@ def _hooks(
 
 
 class _Outcome(Hook):
-    """Remembers how the loop ended."""
+    """Remembers how the loop ended, and the newest report of each kind."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, dict[str, float]] = {}
+
+    def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
+        self.reports[name] = values
 
     def on_end(self, loop: Loop) -> None:
         self.step = loop.step
@@ -241,6 +254,7 @@ def _results(result: Result) -> dict[str, Any]:
         "last_step": result.step,
         "stopped": result.stop_reason,
         "seconds_of_last_start": round(result.seconds, 1),
+        **{f"{k}_of_last_start": v for k, v in result.reports.items()},
         "hardware": f"{jax.device_count()} x {jax.devices()[0].device_kind}, "
         f"{platform.processor() or platform.machine()}",
         "versions": {

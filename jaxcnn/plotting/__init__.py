@@ -9,12 +9,14 @@ from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 from jaxcnn.plotting.rates import learning_rate_range
+from jaxcnn.plotting.statistics import layer_heat_maps
 
 __all__ = [
     "comparison_grid",
     "draw_convolution",
     "function_grid",
     "image_grid",
+    "layer_heat_maps",
     "learning_curves",
     "learning_rate_range",
     "prediction_grid",

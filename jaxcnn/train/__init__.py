@@ -1,24 +1,11 @@
 """Tasks, the train state, steps, and the loop with its hooks."""
 
-from jaxcnn.train.batch_statistics import (
-    with_batch_statistics,
-)
-from jaxcnn.train.capsules import (
-    capsules,
-)
-from jaxcnn.train.debug_nans import (
-    NonFinite,
-    find_nonfinite,
-)
-from jaxcnn.train.ema import (
-    averaged,
-    init_ema,
-    of_average,
-    with_ema,
-)
-from jaxcnn.train.evaluate import (
-    evaluate,
-)
+from jaxcnn.train.batch_statistics import with_batch_statistics
+from jaxcnn.train.capsules import capsules
+from jaxcnn.train.compilation import compile_ahead
+from jaxcnn.train.debug_nans import NonFinite, find_nonfinite
+from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
+from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks import (
     DebugNans,
     DrawCurves,
@@ -26,6 +13,8 @@ from jaxcnn.train.hooks import (
     Evaluate,
     Hook,
     JsonLines,
+    LayerStatistics,
+    Profile,
     Progress,
     ReduceOnPlateau,
     SaveCheckpoints,
@@ -34,67 +23,46 @@ from jaxcnn.train.hooks import (
     TimeLimit,
     TrainLog,
     read_metrics,
+    read_reports,
 )
-from jaxcnn.train.loop import (
-    Loop,
-    NonFiniteError,
-    fit,
+from jaxcnn.train.loop import Loop, fit
+from jaxcnn.train.loss_scale import LossScale, init_loss_scale
+from jaxcnn.train.mesh import make_mesh
+from jaxcnn.train.multi_label import multi_label
+from jaxcnn.train.nonfinite import NonFiniteError, skip_nonfinite
+from jaxcnn.train.parallel import ParallelStep, parallelize
+from jaxcnn.train.regression import regression
+from jaxcnn.train.sharding import Shard, device_bytes, placed, state_shardings
+from jaxcnn.train.state import TrainState, init_state
+from jaxcnn.train.statistics import layer_statistics, make_layer_statistics
+from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
+from jaxcnn.train.task import Task, classification, reconstruction
+from jaxcnn.train.throughput import (
+    PEAKS,
+    Peak,
+    Throughput,
+    model_flop_utilization,
+    peak_flops,
 )
-from jaxcnn.train.loss_scale import (
-    LossScale,
-    init_loss_scale,
-)
-from jaxcnn.train.mesh import (
-    make_mesh,
-)
-from jaxcnn.train.multi_label import (
-    multi_label,
-)
-from jaxcnn.train.nonfinite import (
-    NonFiniteError,
-    skip_nonfinite,
-)
-from jaxcnn.train.parallel import (
-    ParallelStep,
-    make_mesh,
-    parallelize,
-)
-from jaxcnn.train.regression import (
-    regression,
-)
-from jaxcnn.train.sharding import (
-    Shard,
-    device_bytes,
-    placed,
-    state_shardings,
-)
-from jaxcnn.train.state import (
-    TrainState,
-    init_state,
-)
-from jaxcnn.train.step import (
-    make_eval_step,
-    make_predict_step,
-    make_train_step,
-)
-from jaxcnn.train.task import (
-    Task,
-    classification,
-    reconstruction,
-)
+from jaxcnn.train.timing import Clock
 
 __all__ = [
+    "PEAKS",
+    "Clock",
     "DebugNans",
     "DrawCurves",
     "EarlyStopping",
     "Evaluate",
     "Hook",
     "JsonLines",
+    "LayerStatistics",
     "Loop",
     "LossScale",
     "NonFinite",
     "NonFiniteError",
     "ParallelStep",
+    "Peak",
+    "Profile",
     "Progress",
     "ReduceOnPlateau",
     "SaveCheckpoints",
@@ -102,12 +70,14 @@ __all__ = [
     "StopOnSignal",
     "Task",
     "TensorBoard",
+    "Throughput",
     "TimeLimit",
     "TrainLog",
     "TrainState",
     "averaged",
     "capsules",
     "classification",
+    "compile_ahead",
     "device_bytes",
     "evaluate",
     "find_nonfinite",
@@ -115,15 +85,20 @@ __all__ = [
     "init_ema",
     "init_loss_scale",
     "init_state",
+    "layer_statistics",
     "make_eval_step",
+    "make_layer_statistics",
     "make_mesh",
     "make_predict_step",
     "make_train_step",
+    "model_flop_utilization",
     "multi_label",
     "of_average",
     "parallelize",
+    "peak_flops",
     "placed",
     "read_metrics",
+    "read_reports",
     "reconstruction",
     "regression",
     "skip_nonfinite",

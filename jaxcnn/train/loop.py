@@ -11,11 +11,13 @@ import jax
 
 from jaxcnn.checkpoint import processes
 from jaxcnn.data.prefetch import prefetch
+from jaxcnn.train.compilation import compile_ahead
 from jaxcnn.train.hooks import Hook, SaveCheckpoints, make_hook
 from jaxcnn.train.nonfinite import NONFINITE, NonFiniteError, Watch, leave_out
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics, require_means
+from jaxcnn.train.timing import Clock
 from jaxcnn.typing import Batch
 
 #: Steps after which several processes ask each other whether to stop, which waits.
@@ -40,7 +42,9 @@ class Loop:
         step: Number of updates dispatched.
         num_steps: The update at which the run ends.
         steps_per_epoch: Steps of one pass over the training data.
+        batch: The newest batch, as the step was given it.
         batch_size: Examples in the newest global batch.
+        clock: Where the time of this start goes.
         devices: Number of devices that share it.
         latest: The training metrics last read, averaged over what was read then.
         stop_reason: Why the run ends early, or None.
@@ -70,7 +74,9 @@ class Loop:
         self.step = self.first_step = int(state.step)
         self.num_steps = num_steps
         self.steps_per_epoch = steps_per_epoch
+        self.batch: Batch = {}
         self.batch_size = 0
+        self.clock = Clock()
         self.devices = devices
         self.latest: dict[str, float] = {}
         self.stop_reason: str | None = None
@@ -122,9 +128,9 @@ class Loop:
             return self._fail(lag)
         taken = [self._unread.popleft() for _ in range(count)]
         sums: dict[str, list[float]] = {}
-        for (step, _), metrics in zip(
-            taken, jax.device_get([metrics for _, metrics in taken]), strict=True
-        ):
+        unread = [metrics for _, metrics in taken]
+        values = self.clock.timed("step", jax.device_get, unread)
+        for (step, _), metrics in zip(taken, values, strict=True):
             self._check_finite(step, metrics)
             if self._failure is not None:
                 return self._fail(lag)
@@ -171,7 +177,19 @@ class Loop:
         """Gives every hook one record: `step`, `epoch`, `split` and the values."""
         record = {"step": self.step, "epoch": self.epoch, "split": split, **values}
         for hook in self._hooks:
-            hook.on_record(self, record)
+            self.clock.hook(hook.on_record, self, record)
+
+    def report(self, name: str, values: dict[str, float]) -> None:
+        """Tells every hook about this start itself: `"compile"`, `"time"`."""
+        for hook in self._hooks:
+            self.clock.hook(hook.on_report, self, name, values)
+
+    def compile(self, step: Callable[..., Any], batch: Batch) -> None:
+        """Compiles the step for the state and a batch, and reports on it."""
+        args = (step, self.state, batch)
+        self.state, values = self.clock.timed("compile", compile_ahead, *args)
+        if values is not None:
+            self.report("compile", values)
 
     def saved_values(self) -> dict[str, Any]:
         """Returns what a resumed run needs beside the state: JSON-able, exact."""
@@ -206,7 +224,7 @@ class Loop:
         if len(self._unread) > _UNREAD_LIMIT:
             self.read(lag=_UNREAD_LIMIT // 2)
         for hook in self._hooks:
-            hook.on_step(self)
+            self.clock.hook(hook.on_step, self)
         if jax.process_count() > 1 and self.step % _AGREE_EVERY == 0:
             self._agree()
 
@@ -325,26 +343,33 @@ def _start(
         for hook in hooks:
             stack.callback(hook.close)
         for hook in hooks:
-            hook.on_start(loop)
+            loop.clock.hook(hook.on_start, loop)
         if saver is not None:
             saver.save_start(loop)
         if loop.stop_reason is None:
             _run(loop, step, data, place)
         loop.read()
         for hook in hooks:
-            hook.on_end(loop)
+            loop.clock.hook(hook.on_end, loop)
+        loop.report("time", loop.clock.seconds())
     return loop.state
 
 
 def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -> None:
     batches = prefetch(data, loop.step, loop.num_steps, place=place)
     with contextlib.closing(batches):
+        loop.clock.switch("input")
         for k, batch in batches:
+            if not loop.batch_size:
+                loop.compile(step, batch)
+            loop.clock.switch("step")
             if k in loop.watch.left_out:
                 state, metrics = leave_out(loop.state)
             else:
                 state, metrics = step(loop.state, batch)
+            loop.batch = batch
             loop.advance(state, metrics, jax.tree.leaves(batch)[0].shape[0])
+            loop.clock.switch("input")
             if loop.stop_reason is not None:
                 break
 

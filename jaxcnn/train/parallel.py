@@ -44,7 +44,11 @@ class ParallelStep:
 
     def __call__(self, state: PyTree, batch: Batch) -> Any:
         """Returns what the step returns."""
-        return self.compiled(self._place_state(state), self._split(batch))
+        return self.compiled(*self.arguments(state, batch))
+
+    def arguments(self, state: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
+        """Returns what `compiled` is called with: both where it wants them."""
+        return self._place_state(state), self._split(batch)
 
 
 def parallelize(

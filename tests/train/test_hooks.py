@@ -334,9 +334,11 @@ def test_progress_prints_plain_lines_without_a_terminal(step):
     hooks = [Progress(file=file, every_seconds=1e-6), Scores([0.5] * 3)]
     fit(start(), step, nets.Batches(), num_steps=3, hooks=hooks)
     lines = file.getvalue().splitlines()
-    assert lines[0].startswith("step 1/3")
-    assert "images/s" in lines[0]
-    assert "left" in lines[0]
+    assert lines[0].startswith("compiled in ")
+    assert lines[1].startswith("step 1/3")
+    assert "images/s" in lines[1]
+    assert "left" in lines[1]
+    assert lines[-1].startswith("time: ")
     assert "epoch   0.10  step      1  validation: loss 0.5000" in lines
 
 

@@ -6,6 +6,7 @@ from jaxcnn.train.hooks.debug import DebugNans
 from jaxcnn.train.hooks.evaluation import EarlyStopping, Evaluate
 from jaxcnn.train.hooks.limits import StopOnSignal, TimeLimit
 from jaxcnn.train.hooks.plateau import ReduceOnPlateau
+from jaxcnn.train.hooks.profile import Profile
 from jaxcnn.train.hooks.progress import Progress
 from jaxcnn.train.hooks.records import (
     DrawCurves,
@@ -13,8 +14,10 @@ from jaxcnn.train.hooks.records import (
     TensorBoard,
     TrainLog,
     read_metrics,
+    read_reports,
 )
 from jaxcnn.train.hooks.saving import SaveCheckpoints
+from jaxcnn.train.hooks.statistics import LayerStatistics
 
 
 def make_hook(hook: Hook | str) -> Hook:
@@ -42,6 +45,8 @@ __all__ = [
     "Evaluate",
     "Hook",
     "JsonLines",
+    "LayerStatistics",
+    "Profile",
     "Progress",
     "ReduceOnPlateau",
     "SaveCheckpoints",
@@ -51,4 +56,5 @@ __all__ = [
     "TrainLog",
     "make_hook",
     "read_metrics",
+    "read_reports",
 ]

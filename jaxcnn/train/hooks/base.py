@@ -26,6 +26,14 @@ class Hook:
     def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
         """Is called with every record: training metrics, or those of an evaluation."""
 
+    def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
+        """Is called with what this start says of itself.
+
+        `"compile"` comes before the first step (see `compile_ahead`), `"time"` after
+        the last `on_end` (see `Clock.seconds`). Unlike records they differ from start
+        to start, and are no part of the run's history.
+        """
+
     def on_end(self, loop: Loop) -> None:
         """Is called after the last step, not after an error."""
 

@@ -6,8 +6,11 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+from jaxcnn.train.compilation import describe_compilation
 from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
 from jaxcnn.train.nonfinite import NONFINITE, describe_event
+from jaxcnn.train.throughput import Throughput, describe_throughput
+from jaxcnn.train.timing import describe_time
 
 if TYPE_CHECKING:
     from jaxcnn.train.loop import Loop
@@ -19,10 +22,14 @@ _LAG = 4
 class Progress(Hook):
     """Shows step, loss, metrics, images/s and the time left; a line an evaluation.
 
+    At the start comes a line about the compilation and the memory of a step, at the end
+    one about where the time went.
+
     Args:
         every_seconds: Time between updates; by default 0.2 for a bar, 10 for lines.
         file: Where to; standard error by default.
         bar: Whether to draw a bar; by default, whether `file` is a terminal.
+        throughput: What is shown beside images/s.
     """
 
     def __init__(
@@ -31,6 +38,7 @@ class Progress(Hook):
         every_seconds: float | None = None,
         file: IO[str] | None = None,
         bar: bool | None = None,
+        throughput: Throughput | None = None,
     ) -> None:
         self.file = file if file is not None else sys.stderr
         self.is_bar = self.file.isatty() if bar is None else bar
@@ -38,13 +46,14 @@ class Progress(Hook):
             every_seconds = 0.2 if self.is_bar else 10.0
         require_positive("every_seconds", every_seconds)
         self.every_seconds = every_seconds
+        self.throughput = throughput or Throughput()
         self._bar: Any = None
-        self._shown = 0.0
+        self._shown = self._from = 0.0
         self._rate_from = (0.0, 0)
 
     def on_start(self, loop: Loop) -> None:
         """Opens the bar."""
-        self._shown = time.monotonic()
+        self._shown = self._from = time.monotonic()
         self._rate_from = (self._shown, loop.step)
         if self.is_bar and writes_files():
             from tqdm import tqdm
@@ -64,17 +73,17 @@ class Progress(Hook):
         if now - self._shown < self.every_seconds or not writes_files():
             return
         loop.read(lag=_LAG)
-        speed = self._images_per_second(loop, now)
+        speed = self._speed(loop, now)
         if self._bar is not None:
             self._bar.n = loop.step
-            words = [*filter(None, [_words(loop.latest)]), f"{speed:,.0f} images/s"]
+            words = [*filter(None, [_words(loop.latest)]), speed]
             self._bar.set_postfix_str(", ".join(words))
         else:
-            left = (now - loop.started) / max(loop.step - loop.first_step, 1)
+            left = (now - self._from) / max(loop.step - loop.first_step, 1)
             left *= loop.num_steps - loop.step
             self._print(
                 f"step {loop.step}/{loop.num_steps}  {_words(loop.latest)}  "
-                f"{speed:,.0f} images/s  {_clock(left)} left"
+                f"{speed}  {_clock(left)} left"
             )
         self._shown = now
 
@@ -87,6 +96,16 @@ class Progress(Hook):
                 f"epoch {record['epoch']:6.2f}  step {record['step']:>6}  "
                 + (words if event else f"{record['split']}: {words}")
             )
+
+    def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
+        """Prints a line for the compilation and one for the time."""
+        if name == "compile":
+            self._print(describe_compilation(values))
+            # Rates and the time left are those of steps: compilation is told apart.
+            self._shown = self._from = time.monotonic()
+            self._rate_from = (self._shown, loop.step)
+        elif name == "time":
+            self._print(f"time: {describe_time(values)}")
 
     def on_end(self, loop: Loop) -> None:
         """Says why the run ended before its last step."""
@@ -102,11 +121,13 @@ class Progress(Hook):
             self._bar.close()
             self._bar = None
 
-    def _images_per_second(self, loop: Loop, now: float) -> float:
-        """Returns the rate since the last update, of all devices together."""
+    def _speed(self, loop: Loop, now: float) -> str:
+        """Returns the rate since the last update in words."""
         start, step = self._rate_from
         self._rate_from = (now, loop.step)
-        return (loop.step - step) * loop.batch_size / max(now - start, 1e-9)
+        rate = (loop.step - step) * loop.batch_size / max(now - start, 1e-9)
+        values = self.throughput.values(rate, loop.devices)
+        return describe_throughput(values, loop.devices)
 
     def _print(self, line: str) -> None:
         if not writes_files():

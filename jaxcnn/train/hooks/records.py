@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
 from jaxcnn.train.hooks.base import Hook, require_positive, writes_files
 from jaxcnn.train.nonfinite import NONFINITE
+from jaxcnn.train.throughput import Throughput
 
 if TYPE_CHECKING:
     from jaxcnn.train.loop import Loop
@@ -26,18 +27,32 @@ class TrainLog(Hook):
     what is left when the run is complete. Placed after `Evaluate`, it is made before
     the last checkpoint also where early stopping ends the run.
 
+    With each goes a report `"speed"` of the steps since the last one in this start:
+    images/s and the like, over the time of input and steps, hooks left out.
+
     Args:
         every: Steps between records.
         schedule: If given, `learning_rate` = `schedule(step)` of the newest update
             stands in the record.
+        throughput: What is worked out from images/s.
     """
 
     def __init__(
-        self, every: int = 50, *, schedule: Callable[[int], Any] | None = None
+        self,
+        every: int = 50,
+        *,
+        schedule: Callable[[int], Any] | None = None,
+        throughput: Throughput | None = None,
     ) -> None:
         require_positive("every", every)
         self.every = every
         self.schedule = schedule
+        self.throughput = throughput or Throughput()
+        self._timed = (0, 0.0)
+
+    def on_start(self, loop: Loop) -> None:
+        """Starts the measurement of the speed."""
+        self._timed = (loop.step, loop.clock.training_seconds)
 
     def on_step(self, loop: Loop) -> None:
         """Makes the record where one is due."""
@@ -57,13 +72,19 @@ class TrainLog(Hook):
             values["learning_rate"] = float(self.schedule(loop.step - 1))
         values["seconds"] = time.monotonic() - loop.started
         loop.record("train", values)
+        (step, seconds), now = self._timed, loop.clock.training_seconds
+        if loop.step > step and now > seconds:
+            rate = (loop.step - step) * loop.batch_size / (now - seconds)
+            loop.report("speed", self.throughput.values(rate, loop.devices))
+        self._timed = (loop.step, now)
 
 
 class JsonLines(Hook):
     """Writes every record as a line of JSON, one file a start.
 
-    The files `00000.jsonl`, `00001.jsonl`, ... are read as one by `read_metrics`.
-    Object stores cannot append, so a start never touches the file of another.
+    The files `00000.jsonl`, `00001.jsonl`, ... are read as one by `read_metrics`. They
+    hold the reports of each start, too, for `read_reports`. Object stores cannot
+    append, so a start never touches the file of another.
 
     Args:
         directory: Where the files go, made if missing; any path that epath knows.
@@ -88,6 +109,11 @@ class JsonLines(Hook):
         if self._file is not None:
             self._write({**record, "time": time.time()})
 
+    def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
+        """Writes the report, which is no record of the run's history."""
+        if self._file is not None:
+            self._write({"report": name, "step": loop.step, "values": values})
+
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:
@@ -109,17 +135,42 @@ def read_metrics(directory: epath.PathLike) -> list[dict[str, Any]]:
         directory: The folder that `JsonLines` wrote; a missing one has no records.
     """
     records: list[dict[str, Any]] = []
-    for path in _files(epath.Path(directory)):
+    for values in _lines(epath.Path(directory)):
+        if "start" in values:
+            records = [r for r in records if r["step"] <= values["start"]]
+        elif "report" not in values:
+            records.append(values)
+    return records
+
+
+def read_reports(directory: epath.PathLike) -> list[dict[str, Any]]:
+    """Returns what the starts of a run reported of themselves, in order.
+
+    Such as `{"start": 0, "report": "compile", "step": 0, "values": {...}}`: the step at
+    which the start began, the kind, the step at which it was reported, and the numbers.
+    Kinds are `"compile"` (see `compile_ahead`), `"speed"` (see `TrainLog`) and
+    `"time"` (see `Clock.seconds`).
+
+    Args:
+        directory: The folder that `JsonLines` wrote; a missing one has none.
+    """
+    reports: list[dict[str, Any]] = []
+    start = 0
+    for values in _lines(epath.Path(directory)):
+        start = values.get("start", start)
+        if "report" in values:
+            reports.append({"start": start, **values})
+    return reports
+
+
+def _lines(directory: epath.Path) -> Iterator[dict[str, Any]]:
+    """Yields the lines of all starts, but for one that a kill cut short."""
+    for path in _files(directory):
         for line in path.read_text().splitlines():
             try:
-                values = json.loads(line)
+                yield json.loads(line)
             except json.JSONDecodeError:
                 break
-            if "start" in values:
-                records = [r for r in records if r["step"] <= values["start"]]
-            else:
-                records.append(values)
-    return records
 
 
 class TensorBoard(Hook):
@@ -158,6 +209,12 @@ class TensorBoard(Hook):
                 self._writer.add_scalar(
                     f"{record['split']}/{name}", value, global_step=record["step"]
                 )
+
+    def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
+        """Writes the numbers of the report."""
+        if self._writer is not None:
+            for key, value in values.items():
+                self._writer.add_scalar(f"{name}/{key}", value, global_step=loop.step)
 
     def close(self) -> None:
         """Writes out what is left."""
