@@ -245,7 +245,7 @@ def check_config(config):
     """Raises ValueError for a configuration that would not build."""
     if isinstance(config, experiment_config.ExperimentConfig):
         experiment_config.validate(config)
-        make_augment(config.data.augment)
+        make_augment(config.data.augment, num_classes=10)
         registry.create_model(config.model.name, **config.model.args)
 
 

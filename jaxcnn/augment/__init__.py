@@ -9,16 +9,20 @@ from jaxcnn.augment.geometry import (
     random_flip,
     random_shift,
 )
+from jaxcnn.augment.mixing import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment.noise import gaussian_noise
 
 __all__ = [
     "Augment",
     "affine",
     "compose",
+    "cutmix",
     "example_keys",
     "gaussian_noise",
     "list_augments",
     "make_augment",
+    "mixup",
+    "mixup_or_cutmix",
     "pad_crop",
     "random_affine",
     "random_flip",

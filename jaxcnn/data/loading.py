@@ -9,6 +9,7 @@ from etils import epath
 from jaxcnn.data import cifar, idx
 from jaxcnn.data.arrays import read_npz
 from jaxcnn.data.digits import read_digits
+from jaxcnn.data.folds import Fold
 from jaxcnn.data.pipeline import TrainData
 from jaxcnn.data.resize import check_image_size, resized
 from jaxcnn.data.source import Source
@@ -26,7 +27,7 @@ def load(
     batch_size: int = 128,
     seed: int = 0,
     data_dir: epath.PathLike | None = None,
-    validation: float | int = 0,
+    validation: float | int | Fold = 0,
     validation_seed: int = 0,
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -81,7 +82,7 @@ def load_source(
     split: str = "train",
     *,
     data_dir: epath.PathLike | None = None,
-    validation: float | int = 0,
+    validation: float | int | Fold = 0,
     validation_seed: int = 0,
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -100,8 +101,8 @@ def load_source(
             `~/tensorflow_datasets` if None), or one with the published files of
             `"mnist"`, `"fashion_mnist"`, `"cifar10"`, ...
         validation: What part of train is set apart as `"validation"`: a share in
-            (0, 1) or a number of examples, of every class its part. With it, `"train"`
-            is the rest. 0 leaves the dataset's splits as they are.
+            (0, 1) or a number of examples, of every class its part, or a `Fold` of a
+            cross-validation. With it, `"train"` is the rest. 0 leaves the dataset's splits as they are.
         validation_seed: Chooses what is set apart. Apart from the seed of the order, so
             that runs with several seeds are measured on the same examples.
         class_names: In place of the dataset's own.

@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.augment import compose, gaussian_noise, make_augment
+from jaxcnn.augment.compose import mixes_labels
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
@@ -128,7 +129,7 @@ def build(
         tx,
         task,
         preprocess=preprocess,
-        augment=_augment(config),
+        augment=_augment(config, run_config),
         penalty=penalty,
         axis_name=axis_name,
     )
@@ -255,8 +256,15 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     return model
 
 
-def _augment(config: ExperimentConfig) -> Any:
-    augments = [make_augment(spec) for spec in config.data.augment]
+def _augment(config: ExperimentConfig, run_config: RunConfig) -> Any:
+    mixing = [spec for spec in config.data.augment if mixes_labels(spec)]
+    if mixing and config.task != "classification":
+        raise ValueError(
+            f"data.augment {mixing[0]!r} mixes classes: it is for the task "
+            "'classification'."
+        )
+    classes = run_config.model_args.get("num_classes")
+    augments = [make_augment(spec, num_classes=classes) for spec in config.data.augment]
     if config.data.noise:
         augments.append(gaussian_noise(config.data.noise))
     return compose(*augments) if augments else None
