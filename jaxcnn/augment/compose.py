@@ -1,6 +1,5 @@
 """Several augmentations as one, and augmentations by name."""
 
-import ast
 import inspect
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from jaxcnn.augment.batch import Augment
 from jaxcnn.augment.geometry import pad_crop, random_affine, random_flip, random_shift
 from jaxcnn.augment.mixing import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment.noise import gaussian_noise
+from jaxcnn.augment.spec import parse_spec
 from jaxcnn.named import call_named
 
 _AUGMENTS = MappingProxyType(
@@ -88,18 +88,4 @@ def _build(name: str, options: dict[str, Any], num_classes: int | None) -> Augme
 
 
 def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    """Returns the name and arguments in `"name"` or `"name(argument=value)"`."""
-    try:
-        node = ast.parse(spec.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            options = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
-            if not node.args and None not in options:
-                return node.func.id, options
-    except (SyntaxError, ValueError):
-        pass
-    raise ValueError(
-        f"Augmentation {spec!r} cannot be read: write a name, with arguments by name "
-        "where it takes any, such as 'random_flip' or 'pad_crop(padding=4)'."
-    )
+    return parse_spec("augmentation", spec, "'random_flip' or 'pad_crop(padding=4)'")

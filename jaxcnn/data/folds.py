@@ -41,7 +41,8 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> list[np.n
             f"class {classes[rare]} has {sizes[rare]}" if sizes.size else "there are 0"
         )
         raise ValueError(
-            f"folds is {folds}, but {what} examples: every fold needs one of each class."
+            f"folds is {folds}, but {what} examples: every fold needs one of each "
+            "class."
         )
     dealt = []
     for label in classes:
@@ -60,6 +61,7 @@ class Fold:
         number: Which fold is the validation part, from 1.
         count: How many folds there are.
         seed: Chooses the examples of all folds.
+        split: What is cut into folds, such as `"train"` or `"train[:10%]"`.
 
     Raises:
         ValueError: if there is no such fold.
@@ -68,6 +70,7 @@ class Fold:
     number: int
     count: int
     seed: int = 0
+    split: str = "train"
 
     def __post_init__(self):
         _check_count("folds", self.count, 2)

@@ -102,7 +102,8 @@ def load_source(
             `"mnist"`, `"fashion_mnist"`, `"cifar10"`, ...
         validation: What part of train is set apart as `"validation"`: a share in
             (0, 1) or a number of examples, of every class its part, or a `Fold` of a
-            cross-validation. With it, `"train"` is the rest. 0 leaves the dataset's splits as they are.
+            cross-validation. With it, `"train"` is the rest. 0 leaves the dataset's
+            splits as they are.
         validation_seed: Chooses what is set apart. Apart from the seed of the order, so
             that runs with several seeds are measured on the same examples.
         class_names: In place of the dataset's own.
@@ -116,7 +117,9 @@ def load_source(
     check_image_size(image_size)
     wanted = parse_split(split)
     read = _reader(name, data_dir, image_size, cache)
-    if validation and wanted.base in ("train", "validation"):
+    if isinstance(validation, Fold):
+        source = _beside_fold(read, wanted, validation)
+    elif validation and wanted.base in ("train", "validation"):
         train, held_out = carve_validation(
             read(Split("train", "train")), validation, validation_seed
         )
@@ -128,6 +131,18 @@ def load_source(
     if image_size is not None:
         source = resized(source, image_size)
     return source.validate()
+
+
+def _beside_fold(read: _Read, wanted: Split, fold: Fold) -> Source:
+    """Returns the fold (`"validation"`), what is left without it, or another split."""
+    whole = parse_split(fold.split)
+    if wanted.base not in (whole.base, "validation"):
+        return read(wanted)
+    train, held_out = fold.part(read(whole))
+    if wanted.base == "validation":
+        return wanted.cut(held_out)
+    # The slice, if any, was cut before the folds were.
+    return train if wanted.text in (whole.text, whole.base) else wanted.cut(train)
 
 
 def _renamed(source: Source, class_names: tuple[str, ...]) -> Source:

@@ -82,12 +82,20 @@ class TrainData:
         Raises:
             ValueError: if `k` is negative or a batch is larger than the data.
         """
+        return self.source.batch(self.positions(k))
+
+    def positions(self, k: int) -> np.ndarray:
+        """Returns where the examples of this process's share of batch `k` stand.
+
+        Raises:
+            ValueError: if `k` is negative or a batch is larger than the data.
+        """
         if k < 0:
             raise ValueError(f"batch number is {k}, expected 0 or more")
         epoch, step = divmod(int(k), self.steps_per_epoch)
         first = step * self.batch_size
         order = self._epoch_order(epoch)[first : first + self.batch_size]
-        return self.source.batch(order[self._share])
+        return order[self._share]
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Returns the permutation of an epoch, kept until another one is asked for."""

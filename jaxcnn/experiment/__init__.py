@@ -9,19 +9,27 @@ from jaxcnn.experiment.config import (
     OptimizerConfig,
     PenaltyConfig,
 )
+from jaxcnn.experiment.cross_validation import (
+    CrossValidation,
+    FoldResult,
+    cross_validate,
+)
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
 __all__ = [
+    "CrossValidation",
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "FoldResult",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PenaltyConfig",
     "Result",
     "build",
+    "cross_validate",
     "describe",
     "main",
     "run",

@@ -21,6 +21,7 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.trials import first_batches
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
@@ -107,13 +108,16 @@ def build(
             f"data.batch_size is {data.batch_size}, which {devices} devices cannot "
             "share evenly."
         )
-    train = TrainData(source, data.batch_size, config.seed)
+    train = TrainData(source, data.batch_size, config.seed, sampling=data.sampling)
     eval_size = -(-data.eval_batch_size // devices) * devices
     validation = test = None
-    if data.validation:
+    if data.held_out:
         validation = evaluation_data(config, "validation", eval_size)
     if data.test_split:
         test = evaluation_data(config, data.test_split, eval_size)
+    if config.overfit_batches:
+        train = first_batches(train, config.overfit_batches)
+        validation, test = train.eval_batches(eval_size), None
     run_config = _run_config(config, source)
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
@@ -156,7 +160,7 @@ def _source(config: ExperimentConfig, split: str) -> Source:
     data = config.data
     # Set apart by one seed for all runs: seeds are compared on the same examples.
     source = load_source(
-        data.name, split, data_dir=data.data_dir, validation=data.validation
+        data.name, split, data_dir=data.data_dir, validation=data.held_out
     )
     if _KINDS[config.task] == "classifier" and source.labels is None:
         raise ValueError(f"{data.name!r} has no labels to classify by.")
@@ -223,9 +227,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
         class_weights=weights,
-        best=(
-            ("accuracy" if classifies else "loss") if config.data.validation else None
-        ),
+        best=(("accuracy" if classifies else "loss") if config.data.held_out else None),
         mode="max" if classifies else "min",
         data={
             "name": config.data.name,
@@ -265,6 +267,8 @@ def _augment(config: ExperimentConfig, run_config: RunConfig) -> Any:
         )
     classes = run_config.model_args.get("num_classes")
     augments = [make_augment(spec, num_classes=classes) for spec in config.data.augment]
+    if config.overfit_batches:
+        augments = []  # the same images again and again
     if config.data.noise:
         augments.append(gaussian_noise(config.data.noise))
     return compose(*augments) if augments else None

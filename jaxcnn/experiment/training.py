@@ -14,8 +14,10 @@ from etils import epath
 from jaxcnn.checkpoint import Checkpoints, processes
 from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.determinism import make_deterministic
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.pictures import draw_results
+from jaxcnn.experiment.trials import shorten
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
 from jaxcnn.train import (
     DrawCurves,
@@ -83,7 +85,12 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     """
     start = time.monotonic()
     file = sys.stderr if file is None else file
+    if config.deterministic:
+        make_deterministic()
     experiment = build(config)
+    if config.fast_dev_run:
+        experiment = shorten(experiment)
+        config = experiment.config
     folder = epath.Path(config.run_dir)
     with contextlib.ExitStack() as stack:
         # By one process: several would take each other's files for those of a run.
@@ -146,7 +153,7 @@ def _hooks(
     # After the evaluation, so that no record is left to make after the last save.
     hooks.append(TrainLog(config.log_every, schedule=schedule))
     hooks += [Progress(file=file), saver]
-    if config.patience:
+    if config.patience and not config.overfit_batches:
         hooks.append(
             EarlyStopping(
                 best or "loss",

@@ -24,6 +24,7 @@ from jaxcnn.train.regression import regression
 from jaxcnn.train.state import TrainState, init_state
 from jaxcnn.train.step import make_eval_step, make_predict_step, make_train_step
 from jaxcnn.train.task import Task, classification, reconstruction
+from jaxcnn.train.views import make_tta_predict, with_views
 
 __all__ = [
     "DrawCurves",
@@ -52,9 +53,11 @@ __all__ = [
     "make_mesh",
     "make_predict_step",
     "make_train_step",
+    "make_tta_predict",
     "multi_label",
     "parallelize",
     "read_metrics",
     "reconstruction",
     "regression",
+    "with_views",
 ]
