@@ -132,7 +132,7 @@ class _Evaluate:
     data_dir: str | None = None
     """Where the data are now, if not where they were."""
     tta: tuple[str, ...] = ()
-    """Average over views of each image: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
+    """Average over views: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
     json: bool = False
     """Print JSON."""
 
@@ -171,7 +171,7 @@ class _Predict:
     step: str | None = None
     """best, latest or a step; by default best where the run chose one."""
     tta: tuple[str, ...] = ()
-    """Average over views of each image: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
+    """Average over views: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
     csv: bool = False
     """Print CSV: file, rank, class, probability."""
     json: bool = False

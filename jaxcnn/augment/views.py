@@ -1,7 +1,7 @@
 """Views of an image for test-time augmentation: what predictions are averaged over.
 
-A view is a pure function of the images, `[batch, height, width, channels]`; `make_views`
-and the factories return several, which give images of one size.
+A view is a pure function of the images, `[batch, height, width, channels]`;
+`make_views` and the factories return several, which give images of one size.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Cross-validation: a run for every fold, which can go on, and their mean and spread."""
+"""Cross-validation: a run for every fold, which can go on; their mean and spread."""
 
 import dataclasses
 import json

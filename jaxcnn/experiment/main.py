@@ -61,7 +61,7 @@ def run(config: ExperimentConfig, *, after: Callable[[str], None] | None = None)
 
 
 def exit_code(result: Result) -> int:
-    """Returns the code of a program that ended so: 130 or 143 after a signal, else 0."""
+    """Returns the program's exit code: 130 or 143 after a signal, else 0."""
     return _SIGNAL_CODES.get(result.stop_reason or "", 0)
 
 
