@@ -52,7 +52,7 @@ def part(seed: int, *, rare: bool) -> Source:
 
 
 class Bench:
-    """The net, compiled once for each setting, and its state before every seed's run."""
+    """The net, compiled once a setting, and its state before the run of every seed."""
 
     def __init__(self) -> None:
         self.model = jaxcnn.create_model("cnn", features=(8, 16), hidden=(64,))
