@@ -19,6 +19,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
 
   train [FILE.py [RECIPE]]
                       train what flags or an experiment file describe, or go on with it
+  cross-validate [FILE.py [RECIPE]]
+                      train on all folds but one, for each, and report the mean
   lr-range [FILE.py [RECIPE]]
                       find a learning rate: try growing ones and draw the loss
   evaluate RUN        measure a trained model on a split of its data
@@ -68,6 +70,13 @@ def _train(args: list[str]) -> int:
     default, args = _default(args)
     text = "Trains what the flags describe; FILE.py before them gives the defaults."
     return run(parse_config(default, args, prog="jaxcnn train", description=text))
+
+
+def _cross_validate(args: list[str]) -> int:
+    from jaxcnn.experiment.cross_validation import command
+
+    default, args = _default(args)
+    return command(default, args)
 
 
 def _lr_range(args: list[str]) -> int:
@@ -124,6 +133,8 @@ class _Evaluate:
     """Use the weights themselves where the run averaged them (--ema)."""
     data_dir: str | None = None
     """Where the data are now, if not where they were."""
+    tta: tuple[str, ...] = ()
+    """Average over views: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
     json: bool = False
     """Print JSON."""
 
@@ -140,6 +151,7 @@ def _evaluate(args: list[str]) -> int:
         step=_step(flags.step),
         raw=flags.raw,
         data_dir=flags.data_dir,
+        views=flags.tta,
     )
     if flags.json:
         print(json.dumps({"split": flags.split, "step": step, **metrics}))
@@ -163,6 +175,8 @@ class _Predict:
     """best, latest or a step; by default best where the run chose one."""
     raw: bool = False
     """Use the weights themselves where the run averaged them (--ema)."""
+    tta: tuple[str, ...] = ()
+    """Average over views: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
     csv: bool = False
     """Print CSV: file, rank, class, probability."""
     json: bool = False
@@ -184,7 +198,7 @@ def _predict(args: list[str]) -> int:
     if not run.config.classifies:
         raise ValueError(f"{flags.run} holds an autoencoder, which names no classes.")
     images = [read_image(path, run.config.image_shape) for path in flags.images]
-    probabilities = run.predict(np.stack(images))
+    probabilities = run.predict(np.stack(images), views=flags.tta)
     rows = [_ranked(row, run.class_names, flags.top) for row in probabilities]
     print(_formatted(flags, rows))
     return 0
@@ -414,6 +428,7 @@ def _step(text: str | None) -> str | int | None:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
+    "cross-validate": _cross_validate,
     "lr-range": _lr_range,
     "evaluate": _evaluate,
     "predict": _predict,

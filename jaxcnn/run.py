@@ -16,6 +16,7 @@ from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.registry import create_model
 from jaxcnn.train.ema import abstract_average, average_in
 from jaxcnn.train.step import make_predict_step
+from jaxcnn.train.views import make_tta_predict
 from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
 
@@ -148,7 +149,9 @@ class Run:
         """One name a class."""
         return self.config.class_names
 
-    def predict(self, images: Any, *, batch_size: int = 256) -> np.ndarray:
+    def predict(
+        self, images: Any, *, batch_size: int = 256, views: Any = ()
+    ) -> np.ndarray:
         """Returns class probabilities, or for an autoencoder the images given back.
 
         Args:
@@ -156,6 +159,8 @@ class Run:
                 `[n, length, channels]` and volumes `[n, depth, height, width,
                 channels]`, uint8 or any floats.
             batch_size: Images at a time; the last batch is padded to it.
+            views: Averages the probabilities over views of each image, such as
+                `"flip"`; see `jaxcnn.augment.make_views`.
 
         Returns:
             `[n, classes]` float32, every row sums to 1; for capsules, whose lengths
@@ -165,16 +170,18 @@ class Run:
         Raises:
             ValueError: if the images have another shape than those of the run, or are
                 other integers than uint8, or floats outside [0, 1]; if sequences or
-                volumes hold NaN or infinity.
+                volumes hold NaN or infinity; if a view is unknown, or there are views
+                and the run's task is not classification.
         """
         images = np.asarray(images)
         self._check(images)
+        predict = self._compiled(views)
         outputs = []
         for start in range(0, len(images), batch_size):
             part = images[start : start + batch_size]
             missing = batch_size - len(part) if len(images) > batch_size else 0
             padding = [(0, missing)] + [(0, 0)] * (images.ndim - 1)
-            result = self._predict(self.variables, np.pad(part, padding))
+            result = predict(self.variables, np.pad(part, padding))
             outputs.append(np.asarray(result)[: len(part)])
         return np.concatenate(outputs)
 
@@ -201,11 +208,28 @@ class Run:
                 f"[{images.min()}, {images.max()}]."
             )
 
+    def _compiled(self, views: Any) -> Any:
+        """Returns `predict(variables, images)`, compiled once for each set of views."""
+        key = views if isinstance(views, str) or callable(views) else tuple(views)
+        if key not in self._steps:
+            self._steps[key] = self._step(views)
+        return self._steps[key]
+
     @functools.cached_property
-    def _predict(self) -> Any:
+    def _steps(self) -> dict[Any, Any]:
+        return {}
+
+    def _step(self, views: Any) -> Any:
         preprocess = make_preprocess(self.config.preprocess)
-        predict = make_predict_step(self.model, preprocess=preprocess)
         softmax = self.config.task == "classification"
+        if not views:
+            predict = make_predict_step(self.model, preprocess=preprocess)
+        elif softmax:
+            predict = make_tta_predict(self.model, views, preprocess=preprocess)
+        else:
+            raise ValueError(
+                f"views are for the task 'classification', not {self.config.task!r}."
+            )
 
         def outputs(variables: PyTree, images: Any) -> Any:
             result = predict(variables, images)

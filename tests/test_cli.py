@@ -13,7 +13,7 @@ from jaxcnn import cli, registry
 from jaxcnn.data import load_source
 from jaxcnn.experiment.main import exit_cleanly
 from jaxcnn.models import counts
-from jaxcnn.run import RunConfig, read_image
+from jaxcnn.run import RunConfig, load_run, read_image
 from tests.experiment.conftest import finished, small  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +108,29 @@ def test_evaluate_gives_the_result_of_the_run(capsys, run, finished):  # noqa: F
     text = call(capsys, "evaluate", run, "--split", "validation", "--step", "latest")
     assert text.startswith("validation, step 12: ")
     assert "accuracy" in text
+
+
+def test_views_are_averaged_by_evaluate_and_predict(capsys, run, digits):
+    source, model = load_source("digits", "test[:100]"), load_run(run)
+    mirrored = source.images[:, :, ::-1]
+    expected = (model.predict(source.images) + model.predict(mirrored)) / 2
+    averaged = model.predict(source.images, views="flip")
+    np.testing.assert_allclose(averaged, expected, atol=1e-5)
+    args = ("--split", "test[:100]", "--tta", "flip", "--json")
+    values = json.loads(call(capsys, "evaluate", run, *args))
+    right = (expected.argmax(axis=1) == source.labels).mean()
+    assert values["accuracy"] == pytest.approx(right)
+    named = json.loads(
+        call(capsys, "predict", run, digits[0], "--tta", "flip", "--json")
+    )
+    assert named["top"][0]["probability"] == pytest.approx(expected[0].max(), abs=1e-5)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_view_that_there_is_not(run, digits, command):
+    files = digits[:1] if command == "predict" else []
+    with pytest.raises(ValueError, match="Unknown view 'flp'"):
+        cli.dispatch([command, run, *files, "--tta", "flp"])
 
 
 def test_models_lists_names_kinds_and_counts(capsys):

@@ -179,6 +179,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
     monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
+    monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
@@ -245,7 +246,7 @@ def check_config(config):
     """Raises ValueError for a configuration that would not build."""
     if isinstance(config, experiment_config.ExperimentConfig):
         experiment_config.validate(config)
-        make_augment(config.data.augment)
+        make_augment(config.data.augment, num_classes=10)
         registry.create_model(config.model.name, **config.model.args)
 
 

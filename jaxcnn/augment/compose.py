@@ -1,6 +1,6 @@
 """Several augmentations as one, and augmentations by name."""
 
-import ast
+import inspect
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -9,12 +9,17 @@ import jax
 
 from jaxcnn.augment.batch import Augment
 from jaxcnn.augment.geometry import pad_crop, random_affine, random_flip, random_shift
+from jaxcnn.augment.mixing import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment.noise import gaussian_noise
+from jaxcnn.augment.spec import parse_spec
 from jaxcnn.named import call_named
 
 _AUGMENTS = MappingProxyType(
     {
+        "cutmix": cutmix,
         "gaussian_noise": gaussian_noise,
+        "mixup": mixup,
+        "mixup_or_cutmix": mixup_or_cutmix,
         "pad_crop": pad_crop,
         "random_affine": random_affine,
         "random_flip": random_flip,
@@ -39,12 +44,16 @@ def compose(*augments: Augment) -> Augment:
     return augment
 
 
-def make_augment(specs: str | Sequence[str]) -> Augment:
+def make_augment(
+    specs: str | Sequence[str], *, num_classes: int | None = None
+) -> Augment:
     """Returns the augmentations that a config names, as one.
 
     Args:
         specs: Names as `list_augments` gives them, with arguments if any:
             `"random_flip"`, `"pad_crop(padding=2)"`.
+        num_classes: Given to those that take it and do not say it themselves: `mixup`
+            and its kin.
 
     Raises:
         ValueError: if a spec cannot be read, or a name, argument or value is wrong.
@@ -53,7 +62,7 @@ def make_augment(specs: str | Sequence[str]) -> Augment:
         >>> augment = make_augment(["random_flip", "pad_crop(padding=4)"])
     """
     specs = [specs] if isinstance(specs, str) else specs
-    return compose(*(_build(*_parse(spec)) for spec in specs))
+    return compose(*(_build(*_parse(spec), num_classes) for spec in specs))
 
 
 def list_augments() -> list[str]:
@@ -61,23 +70,22 @@ def list_augments() -> list[str]:
     return sorted(_AUGMENTS)
 
 
-def _build(name: str, options: dict[str, Any]) -> Augment:
+def mixes_labels(spec: str) -> bool:
+    """Returns whether a spec names an augmentation after which labels are soft.
+
+    Raises:
+        ValueError: if the spec cannot be read.
+    """
+    function = _AUGMENTS.get(_parse(spec)[0])
+    return function is not None and function.__module__.endswith(".mixing")
+
+
+def _build(name: str, options: dict[str, Any], num_classes: int | None) -> Augment:
+    wanted = name in _AUGMENTS and inspect.signature(_AUGMENTS[name]).parameters
+    if wanted and "num_classes" in wanted and num_classes is not None:
+        options = {"num_classes": num_classes, **options}
     return call_named("augmentation", _AUGMENTS, name, **options)
 
 
 def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    """Returns the name and arguments in `"name"` or `"name(argument=value)"`."""
-    try:
-        node = ast.parse(spec.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            options = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
-            if not node.args and None not in options:
-                return node.func.id, options
-    except (SyntaxError, ValueError):
-        pass
-    raise ValueError(
-        f"Augmentation {spec!r} cannot be read: write a name, with arguments by name "
-        "where it takes any, such as 'random_flip' or 'pad_crop(padding=4)'."
-    )
+    return parse_spec("augmentation", spec, "'random_flip' or 'pad_crop(padding=4)'")

@@ -2,6 +2,7 @@
 
 from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
+from jaxcnn.data.folds import Fold, stratified_folds
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
 from jaxcnn.data.overlap import OverlappingPairs
@@ -12,6 +13,7 @@ from jaxcnn.data.splits import carve_validation
 
 __all__ = [
     "EvalData",
+    "Fold",
     "OverlappingPairs",
     "Source",
     "TrainData",
@@ -22,4 +24,5 @@ __all__ = [
     "load_source",
     "noisy",
     "prefetch",
+    "stratified_folds",
 ]

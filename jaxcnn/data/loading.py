@@ -9,6 +9,7 @@ from etils import epath
 from jaxcnn.data import cifar, idx
 from jaxcnn.data.arrays import read_npz
 from jaxcnn.data.digits import read_digits
+from jaxcnn.data.folds import Fold
 from jaxcnn.data.pipeline import TrainData
 from jaxcnn.data.resize import check_image_size, resized
 from jaxcnn.data.source import Source
@@ -26,7 +27,7 @@ def load(
     batch_size: int = 128,
     seed: int = 0,
     data_dir: epath.PathLike | None = None,
-    validation: float | int = 0,
+    validation: float | int | Fold = 0,
     validation_seed: int = 0,
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -81,7 +82,7 @@ def load_source(
     split: str = "train",
     *,
     data_dir: epath.PathLike | None = None,
-    validation: float | int = 0,
+    validation: float | int | Fold = 0,
     validation_seed: int = 0,
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -100,8 +101,9 @@ def load_source(
             `~/tensorflow_datasets` if None), or one with the published files of
             `"mnist"`, `"fashion_mnist"`, `"cifar10"`, ...
         validation: What part of train is set apart as `"validation"`: a share in
-            (0, 1) or a number of examples, of every class its part. With it, `"train"`
-            is the rest. 0 leaves the dataset's splits as they are.
+            (0, 1) or a number of examples, of every class its part, or a `Fold` of a
+            cross-validation. With it, `"train"` is the rest. 0 leaves the dataset's
+            splits as they are.
         validation_seed: Chooses what is set apart. Apart from the seed of the order, so
             that runs with several seeds are measured on the same examples.
         class_names: In place of the dataset's own.
@@ -115,7 +117,9 @@ def load_source(
     check_image_size(image_size)
     wanted = parse_split(split)
     read = _reader(name, data_dir, image_size, cache)
-    if validation and wanted.base in ("train", "validation"):
+    if isinstance(validation, Fold):
+        source = _beside_fold(read, wanted, validation)
+    elif validation and wanted.base in ("train", "validation"):
         train, held_out = carve_validation(
             read(Split("train", "train")), validation, validation_seed
         )
@@ -127,6 +131,18 @@ def load_source(
     if image_size is not None:
         source = resized(source, image_size)
     return source.validate()
+
+
+def _beside_fold(read: _Read, wanted: Split, fold: Fold) -> Source:
+    """Returns the fold (`"validation"`), what is left without it, or another split."""
+    whole = parse_split(fold.split)
+    if wanted.base not in (whole.base, "validation"):
+        return read(wanted)
+    train, held_out = fold.part(read(whole))
+    if wanted.base == "validation":
+        return wanted.cut(held_out)
+    # The slice, if any, was cut before the folds were.
+    return train if wanted.text in (whole.text, whole.base) else wanted.cut(train)
 
 
 def _renamed(source: Source, class_names: tuple[str, ...]) -> Source:

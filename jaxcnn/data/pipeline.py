@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxcnn.data.randomness import Stream, check_seed, generator
+from jaxcnn.data.sampling import check_sampling, sampled_order
 from jaxcnn.data.source import Source
 
 Arrays = dict[str, np.ndarray]
@@ -28,6 +29,8 @@ class TrainData:
             numbers if None. Given together with `process_count`.
         process_count: How many processes share a batch.
         shuffle: False keeps the source's order in every epoch.
+        sampling: How often each class is drawn: `"uniform"`, as often as it occurs;
+            `"balanced"`, all alike; `"sqrt"`, between the two. See `sampled_order`.
 
     Raises:
         ValueError: if the source is not fit for training (see `Source.validate`), or
@@ -46,9 +49,11 @@ class TrainData:
     process_index: int | None = None
     process_count: int | None = None
     shuffle: bool = True
+    sampling: str = "uniform"
 
     def __post_init__(self):
         check_seed(self.seed)
+        check_sampling(self.sampling, self.source.labels, self.shuffle)
         self._share = _share(self.batch_size, self.process_index, self.process_count)
         self.source.validate()
         self._order = (-1, np.empty(0, np.int64))
@@ -77,12 +82,20 @@ class TrainData:
         Raises:
             ValueError: if `k` is negative or a batch is larger than the data.
         """
+        return self.source.batch(self.positions(k))
+
+    def positions(self, k: int) -> np.ndarray:
+        """Returns where the examples of this process's share of batch `k` stand.
+
+        Raises:
+            ValueError: if `k` is negative or a batch is larger than the data.
+        """
         if k < 0:
             raise ValueError(f"batch number is {k}, expected 0 or more")
         epoch, step = divmod(int(k), self.steps_per_epoch)
         first = step * self.batch_size
         order = self._epoch_order(epoch)[first : first + self.batch_size]
-        return self.source.batch(order[self._share])
+        return order[self._share]
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Returns the permutation of an epoch, kept until another one is asked for."""
@@ -90,7 +103,12 @@ class TrainData:
             return np.arange(len(self.source))
         # One name for the pair: another thread may put in another epoch at any time.
         kept, order = self._order
-        if kept != epoch:
+        if kept != epoch and self.sampling != "uniform":
+            draws = self.steps_per_epoch * self.batch_size
+            labels = self.source.labels
+            order = sampled_order(labels, draws, self.sampling, self.seed, epoch)
+            self._order = (epoch, order)
+        elif kept != epoch:
             rng = generator(self.seed, epoch, Stream.ORDER)
             order = rng.permutation(len(self.source))
             self._order = (epoch, order)

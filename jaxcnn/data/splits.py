@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from jaxcnn.data.folds import Fold
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.source import Source
 from jaxcnn.tree import nearest
@@ -93,7 +94,7 @@ def unknown_split(name: str, base: str, available: Iterable[str]) -> ValueError:
 
 
 def carve_validation(
-    source: Source, size: float | int, seed: int = 0
+    source: Source, size: float | int | Fold, seed: int = 0
 ) -> tuple[Source, Source]:
     """Returns `(train, validation)`: a part of every class set apart.
 
@@ -103,13 +104,16 @@ def carve_validation(
 
     Args:
         source: What to part.
-        size: A share in (0, 1), or a number of examples.
+        size: A share in (0, 1), or a number of examples; or a fold of a
+            cross-validation, which has a seed of its own.
         seed: Chooses the examples.
 
     Raises:
         ValueError: if either part would be empty, or a class would have no example
             left for training.
     """
+    if isinstance(size, Fold):
+        return size.part(source)
     count = _count(size, len(source))
     labels = np.zeros(len(source), int) if source.labels is None else source.labels
     chosen = stratified_choice(labels, count, seed)

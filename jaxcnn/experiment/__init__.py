@@ -10,13 +10,20 @@ from jaxcnn.experiment.config import (
     PenaltyConfig,
     ShardingConfig,
 )
+from jaxcnn.experiment.cross_validation import (
+    CrossValidation,
+    FoldResult,
+    cross_validate,
+)
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
 __all__ = [
+    "CrossValidation",
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "FoldResult",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -24,6 +31,7 @@ __all__ = [
     "Result",
     "ShardingConfig",
     "build",
+    "cross_validate",
     "describe",
     "main",
     "run",

@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.augment import compose, gaussian_noise, make_augment
+from jaxcnn.augment.compose import mixes_labels
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
@@ -22,6 +23,7 @@ from jaxcnn.experiment.objective import (
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
 from jaxcnn.experiment.stability import check_stability, guarded, measured, started
+from jaxcnn.experiment.trials import first_batches
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
@@ -112,7 +114,7 @@ class Experiment:
             self.task,
             self.train,
             preprocess=make_preprocess(self.run_config.preprocess),
-            augment=_augment(self.config),
+            augment=_augment(self.config, self.run_config),
             penalty=make_config_penalty(self.config),
         )
 
@@ -148,13 +150,16 @@ def build(
             f"{devices} device(s) into accumulate={config.accumulate} microbatches "
             "each."
         )
-    train = TrainData(source, data.batch_size, config.seed)
+    train = TrainData(source, data.batch_size, config.seed, sampling=data.sampling)
     eval_size = -(-data.eval_batch_size // devices) * devices
     validation = test = None
-    if data.validation:
+    if data.held_out:
         validation = evaluation_data(config, "validation", eval_size)
     if data.test_split:
         test = evaluation_data(config, data.test_split, eval_size)
+    if config.overfit_batches:
+        train = first_batches(train, config.overfit_batches)
+        validation, test = train.eval_batches(eval_size), None
     run_config = _run_config(config, source)
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
@@ -165,7 +170,7 @@ def build(
     tx = make_tx(config, schedule, per_epoch)
     axis_name = _AXIS if config.parallel == "pmap" else None
     preprocess = make_preprocess(run_config.preprocess)
-    augment = _augment(config)
+    augment = _augment(config, run_config)
     step = make_train_step(
         model,
         tx,
@@ -206,7 +211,7 @@ def _source(config: ExperimentConfig, split: str) -> Source:
     data = config.data
     # Set apart by one seed for all runs: seeds are compared on the same examples.
     source = load_source(
-        data.name, split, data_dir=data.data_dir, validation=data.validation
+        data.name, split, data_dir=data.data_dir, validation=data.held_out
     )
     if _KINDS[config.task] == "classifier" and source.labels is None:
         raise ValueError(f"{data.name!r} has no labels to classify by.")
@@ -277,9 +282,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
         class_weights=weights,
-        best=(
-            ("accuracy" if classifies else "loss") if config.data.validation else None
-        ),
+        best=(("accuracy" if classifies else "loss") if config.data.held_out else None),
         mode="max" if classifies else "min",
         batch_groups=batch_groups(config),
         averaged=config.ema is not None,
@@ -313,8 +316,17 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     return model
 
 
-def _augment(config: ExperimentConfig) -> Any:
-    augments = [make_augment(spec) for spec in config.data.augment]
+def _augment(config: ExperimentConfig, run_config: RunConfig) -> Any:
+    mixing = [spec for spec in config.data.augment if mixes_labels(spec)]
+    if mixing and config.task != "classification":
+        raise ValueError(
+            f"data.augment {mixing[0]!r} mixes classes: it is for the task "
+            "'classification'."
+        )
+    classes = run_config.model_args.get("num_classes")
+    augments = [make_augment(spec, num_classes=classes) for spec in config.data.augment]
+    if config.overfit_batches:
+        augments = []  # the same images again and again
     if config.data.noise:
         augments.append(gaussian_noise(config.data.noise))
     return compose(*augments) if augments else None

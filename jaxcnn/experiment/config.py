@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxcnn.data.folds import Fold
+from jaxcnn.data.randomness import check_seed
 from jaxcnn.layers.checks import check_choice
 from jaxcnn.losses.penalties import KERNELS
 from jaxcnn.train.hooks.profile import parse_window
@@ -91,6 +93,21 @@ class DataConfig:
     """Augmentations in order, such as "pad_crop(padding=4)" random_flip."""
     noise: float = 0.0
     """Deviation of the Gaussian noise to remove (denoising); pixels are in [0, 1]."""
+    sampling: Literal["uniform", "balanced", "sqrt"] = "uniform"
+    """How often classes are drawn: as they occur, all alike, or in between."""
+    folds: int = 0
+    """Cut the training part into so many folds, instead of data.validation."""
+    fold: int = 1
+    """Which of the folds is the validation part."""
+    fold_seed: int = 0
+    """Chooses the examples of the folds."""
+
+    @property
+    def held_out(self) -> Fold | float:
+        """What is set aside of the training part: a fold, or a share."""
+        if self.folds:
+            return Fold(self.fold, self.folds, self.fold_seed, self.split)
+        return self.validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +248,12 @@ class ExperimentConfig:
     """Steps between looks at gradients, updates and activations of every layer."""
     peak_flops: float | None = None
     """FLOP/s of a device, for the utilisation; known for many accelerators."""
+    fast_dev_run: int = 0
+    """Try everything on so many batches, in the folder RUN-dev; 3 without a number."""
+    overfit_batches: int = 0
+    """Train and evaluate on the same so many batches, in the folder RUN-overfit."""
+    deterministic: bool = False
+    """The same numbers to the bit in every run, also on a GPU; slower there."""
     run: str | None = None
     """The run folder; runs/NAME by default."""
     fresh: bool = False
@@ -240,8 +263,10 @@ class ExperimentConfig:
 
     @property
     def run_dir(self) -> str:
-        """The run folder."""
-        return self.run or f"runs/{self.name}"
+        """The run folder; that of a trial is never that of the run."""
+        suffix = "-dev" if self.fast_dev_run else ""
+        suffix = "-overfit" if self.overfit_batches else suffix
+        return (self.run or f"runs/{self.name}").rstrip("/") + suffix
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values for `config.json`."""
@@ -286,6 +311,9 @@ def validate(config: ExperimentConfig) -> None:
         "patience": config.patience,
         "min_delta": config.min_delta,
         "data.noise": config.data.noise,
+        "data.folds": config.data.folds,
+        "fast_dev_run": config.fast_dev_run,
+        "overfit_batches": config.overfit_batches,
     }.items():
         if not value >= 0:
             raise ValueError(f"{name} must be 0 or more, got {value}.")
@@ -313,9 +341,10 @@ def validate(config: ExperimentConfig) -> None:
         )
     if config.loss.options and not config.loss.name:
         raise ValueError("loss.options need the loss by name: set loss.name.")
-    if config.patience and not config.data.validation:
+    _check_trials_and_folds(config)
+    if config.patience and not config.data.held_out:
         raise ValueError("patience needs a validation part: set data.validation.")
-    if config.optimizer.schedule == "plateau" and not config.data.validation:
+    if config.optimizer.schedule == "plateau" and not config.data.held_out:
         raise ValueError(
             "optimizer.schedule 'plateau' needs a validation part: set data.validation."
         )
@@ -325,6 +354,16 @@ def validate(config: ExperimentConfig) -> None:
         )
     if config.data.noise and config.task != "reconstruction":
         raise ValueError("data.noise is for the task 'reconstruction'.")
+
+
+def _check_trials_and_folds(config: ExperimentConfig) -> None:
+    if config.fast_dev_run and config.overfit_batches:
+        raise ValueError("fast_dev_run and overfit_batches exclude each other.")
+    data = config.data
+    if data.fold != 1 and not data.folds:
+        raise ValueError(f"data.fold is {data.fold}: set data.folds, their number.")
+    check_seed(data.fold_seed)
+    _ = data.held_out  # raises for a fold that there is not
 
 
 def _from_json(cls: type, values: dict[str, Any]) -> Any:

@@ -15,6 +15,8 @@ _SHORT = {
     "--optimizer": "--optimizer.name",
     "--loss": "--loss.name",
 }
+#: How many batches a bare --fast-dev-run tries.
+_DEV_BATCHES = "3"
 
 
 def parse_config(
@@ -25,10 +27,21 @@ def parse_config(
     Raises:
         ValueError: in one line, for a flag or a value that is not allowed.
     """
-    args = [_SHORT.get(arg, arg) for arg in args]
+    args = _with_counts([_SHORT.get(arg, arg) for arg in args])
     return parse_flags(
         type(default), args, prog=prog, description=description, default=default
     )
+
+
+def _with_counts(args: list[str]) -> list[str]:
+    """Returns the arguments with a number of batches behind a bare --fast-dev-run."""
+    words = []
+    for place, word in enumerate(args):
+        words.append(word)
+        follower = args[place + 1] if place + 1 < len(args) else "--"
+        if word.replace("_", "-") == "--fast-dev-run" and follower.startswith("--"):
+            words.append(_DEV_BATCHES)
+    return words
 
 
 def parse_flags(cls: Any, args: list[str], *, prog: str, **options: Any) -> Any:

@@ -9,6 +9,7 @@ from jaxcnn.experiment.build import Experiment
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.observing import PROFILE, STATISTICS
 from jaxcnn.experiment.optimizer import depends_on_length, warmup_steps
+from jaxcnn.experiment.trials import require_no_run
 from jaxcnn.lock import RunLock
 from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, METRICS, RunConfig
 
@@ -40,6 +41,8 @@ def take_folder(
     except OSError as error:
         raise OSError(f"The run folder {folder} cannot be made: {error}.") from error
     stack.enter_context(RunLock(folder))
+    if config.fast_dev_run:
+        require_no_run(folder)
     if config.fresh and any((folder / name).exists() for name in _OURS):
         _delete_run(folder, config.overwrite)
     elif (folder / CONFIG_FILE).exists():

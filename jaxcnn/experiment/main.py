@@ -57,6 +57,11 @@ def run(config: ExperimentConfig, *, after: Callable[[str], None] | None = None)
     print(describe(result))
     if after is not None and result.complete:
         after(result.directory)
+    return exit_code(result)
+
+
+def exit_code(result: Result) -> int:
+    """Returns the program's exit code: 130 or 143 after a signal, else 0."""
     return _SIGNAL_CODES.get(result.stop_reason or "", 0)
 
 

@@ -1,6 +1,7 @@
 """Measures the model of a run folder on a split of its data."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,13 @@ from jaxcnn.experiment.build import evaluation_data
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.objective import make_task
 from jaxcnn.run import load_run
-from jaxcnn.train import TrainState, evaluate, make_eval_step, parallelize
+from jaxcnn.train import (
+    TrainState,
+    evaluate,
+    make_eval_step,
+    parallelize,
+    with_views,
+)
 
 
 def measure_run(
@@ -21,6 +28,7 @@ def measure_run(
     step: str | int | None = None,
     raw: bool = False,
     data_dir: str | None = None,
+    views: Sequence[str] = (),
 ) -> tuple[int, dict[str, float]]:
     """Returns the step that was measured and its metrics, each example counted once.
 
@@ -30,9 +38,11 @@ def measure_run(
         step: As for `load_run`.
         raw: As for `load_run`.
         data_dir: Where the data are now, if not where they were in training.
+        views: Averages the predictions over views of each image, such as `["flip"]`.
 
     Raises:
-        ValueError: if the folder is not a run folder, or there is no such split.
+        ValueError: if the folder is not a run folder, there is no such split, or views
+            are unknown or for another task.
         OSError: if the data are missing.
     """
     run = load_run(directory, step=step, raw=raw)
@@ -46,6 +56,12 @@ def measure_run(
     batches = evaluation_data(config, split, data.eval_batch_size)
     preprocess = make_preprocess(run.config.preprocess)
     task = make_task(config, run.config.class_weights)
+    if views and config.task != "classification":
+        raise ValueError(
+            f"--tta is for the task 'classification', not {config.task!r}."
+        )
+    if views:
+        task, preprocess = with_views(task, views, preprocess=preprocess)
     step_fn = make_eval_step(run.model, task, preprocess=preprocess)
     variables = dict(run.variables)
     state = TrainState(

@@ -15,10 +15,12 @@ from etils import epath
 from jaxcnn.checkpoint import Checkpoints, processes
 from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.determinism import make_deterministic
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.observing import observers, throughput_of
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.experiment.stability import limits
+from jaxcnn.experiment.trials import shorten
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
 from jaxcnn.train import (
     DrawCurves,
@@ -90,7 +92,12 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     """
     start = time.monotonic()
     file = sys.stderr if file is None else file
+    if config.deterministic:
+        make_deterministic()
     experiment = build(config)
+    if config.fast_dev_run:
+        experiment = shorten(experiment)
+        config = experiment.config
     folder = epath.Path(config.run_dir)
     with contextlib.ExitStack() as stack:
         # By one process: several would take each other's files for those of a run.
@@ -159,7 +166,7 @@ def _hooks(
     hooks.append(TrainLog(config.log_every, schedule=schedule, throughput=speed))
     hooks += [*observers(experiment, folder), Progress(file=file, throughput=speed)]
     hooks.append(saver)
-    if config.patience:
+    if config.patience and not config.overfit_batches:
         hooks.append(
             EarlyStopping(
                 best or "loss",

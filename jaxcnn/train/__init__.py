@@ -45,6 +45,7 @@ from jaxcnn.train.throughput import (
     peak_flops,
 )
 from jaxcnn.train.timing import Clock
+from jaxcnn.train.views import make_tta_predict, with_views
 
 __all__ = [
     "PEAKS",
@@ -91,6 +92,7 @@ __all__ = [
     "make_mesh",
     "make_predict_step",
     "make_train_step",
+    "make_tta_predict",
     "model_flop_utilization",
     "multi_label",
     "of_average",
@@ -105,4 +107,5 @@ __all__ = [
     "state_shardings",
     "with_batch_statistics",
     "with_ema",
+    "with_views",
 ]
