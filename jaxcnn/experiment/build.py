@@ -14,6 +14,7 @@ from jaxcnn.augment import compose, gaussian_noise, make_augment
 from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.experiment.hosts import require_mesh
 from jaxcnn.experiment.objective import (
     class_weights_of,
     make_config_penalty,
@@ -97,6 +98,7 @@ def build(
         OSError: if the data are not there.
     """
     validate(config)
+    require_mesh(config)
     task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
