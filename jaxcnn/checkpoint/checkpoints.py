@@ -111,8 +111,9 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None or jax.process_count() == 1:
             self.close()
-        elif self._pending is not None:
-            # The others may be gone, or do not know of the error: agree on nothing.
+        elif self._pending and not issubclass(kind, jax.errors.JaxRuntimeError):
+            # The others do not know of the error: agree on nothing. (An error of JAX
+            # says as a rule that they are gone, and the save waits for them in vain.)
             concurrent.futures.wait([self._pending], timeout=_PATIENCE_SECONDS)
 
     @property

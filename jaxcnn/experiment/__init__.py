@@ -9,6 +9,7 @@ from jaxcnn.experiment.config import (
     OptimizerConfig,
     PenaltyConfig,
 )
+from jaxcnn.experiment.hosts import Hosts, together
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
@@ -16,6 +17,7 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "Hosts",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -25,5 +27,6 @@ __all__ = [
     "describe",
     "main",
     "run",
+    "together",
     "train",
 ]

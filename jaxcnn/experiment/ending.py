@@ -120,7 +120,8 @@ class Ending:
         if message is None:
             traceback.print_exception(error)
             message, code = f"{type(error).__name__}: {error}", 1
-        self._leave(f"jaxcnn: {message}", code, tell=f"{self._name} ended: {message}")
+        told = f"{self._name} ended: {message.rstrip('.')}."
+        self._leave(f"jaxcnn: {message}", code, tell=told)
 
     def _tell(self, message: str) -> None:
         """Tells the others, unless another process was quicker or all are gone."""

@@ -47,7 +47,7 @@ def configuration(run):
         training.config(run),
         parallel="mesh",
         steps=int(os.environ.get("STEPS", "12")),
-        optimizer=OptimizerConfig("adam", 2e-3),
+        optimizer=OptimizerConfig("momentum", 0.02),
     )
 
 
@@ -72,7 +72,11 @@ def break_at(kind, step):
     }
     if kind in hooks:
         plain = runs._hooks
-        runs._hooks = lambda *args: [*plain(*args)[:1], hooks[kind](), *plain(*args)[1:]]
+        runs._hooks = lambda *args: [
+            *plain(*args)[:1],
+            hooks[kind](),
+            *plain(*args)[1:],
+        ]
     elif kind == "raise":
         spoil_batch(int(step))
     elif kind:
