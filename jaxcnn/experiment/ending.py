@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import re
 import signal
@@ -180,6 +181,9 @@ def _leave(line: str, code: int) -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         print(" ".join(line.split()), file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):
+        for child in multiprocessing.active_children():  # that decode images
+            child.kill()
     os._exit(code)
 
 

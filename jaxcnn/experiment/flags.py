@@ -37,7 +37,9 @@ def parse_config(
 class _TrainFlags(ExperimentConfig):
     """The configuration, and what is no part of it."""
 
-    hosts: Annotated[Hosts, tyro.conf.arg(name="")] = Hosts()
+    hosts: Annotated[Hosts, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Hosts
+    )
 
 
 def parse_train(

@@ -45,7 +45,7 @@ def start(run, *wheres, devices=4, **environment):
     """Starts a process of `host.py` for each WHERE and waits until all have ended."""
     address, environment = free_address(), os.environ | environment
     environment.pop("XLA_FLAGS", None)
-    workers = [
+    started = [
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.integration.host", address),
@@ -59,20 +59,20 @@ def start(run, *wheres, devices=4, **environment):
         )
         for index, where in enumerate(wheres)
     ]
-    times = [0.0] * len(workers)
+    times = [0.0] * len(started)
     give_up = time.monotonic() + 400
     while not all(times) and time.monotonic() < give_up:
-        for k, worker in enumerate(workers):
-            if not times[k] and worker.poll() is not None:
+        for k, process in enumerate(started):
+            if not times[k] and process.poll() is not None:
                 times[k] = time.monotonic()
         time.sleep(0.02)
-    for worker in workers:
-        worker.kill()
-    outputs = [worker.communicate() for worker in workers]
+    for process in started:
+        process.kill()
+    outputs = [process.communicate() for process in started]
     assert all(times), [err for _, err in outputs]
     return [
-        Ended(worker.returncode, at, out, err)
-        for worker, at, (out, err) in zip(workers, times, outputs, strict=True)
+        Ended(process.returncode, at, out, err)
+        for process, at, (out, err) in zip(started, times, outputs, strict=True)
     ]
 
 
@@ -139,7 +139,7 @@ def test_the_first_process_dies(tmp_path, unbroken, where):
 @pytest.mark.slow
 def test_a_process_dies_while_the_other_only_waits_for_it(tmp_path):
     """Nothing breaks then but the heartbeat; here it may be silent for 5 s."""
-    survivor, dead = start(tmp_path / "run", "wait:5", "step:6", HEARTBEAT="5")
+    survivor, dead = start(tmp_path / "run", "wait:5", "step:5", HEARTBEAT="5")
     check_survivor(dead, survivor, 5 + SECONDS)
 
 
