@@ -41,8 +41,8 @@ srun --kill-on-bad-exit=0 \
   --output="$RUN/logs/${SLURM_RESTART_COUNT:-0}-%t.log" \
   "$PYTHON" "$EXPERIMENT" --distributed --parallel mesh --run "$RUN" "$@" || code=$?
 
-# srun gives the highest code of its tasks: 128 and more where a signal ended one.
-if [ "$code" -eq 0 ] || [ "$code" -lt 75 ]; then
+# srun gives the highest code of its tasks: above 128 where a signal ended one.
+if [ "$code" -ne 75 ] && [ "$code" -le 128 ]; then
   exit "$code"
 fi
 if [ "$code" -ne 143 ] && [ "${SLURM_RESTART_COUNT:-0}" -ge "$REQUEUES" ]; then

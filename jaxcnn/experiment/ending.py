@@ -16,7 +16,7 @@ from typing import Any, Self, TextIO
 
 import jax
 
-#: What exit_cleanly gives for a user's mistake.
+#: What `exit_cleanly` gives for a user's mistake.
 _ERROR_CODE = 2
 #: EX_TEMPFAIL of sysexits.h: another process ended; the same command may well succeed.
 PEER_CODE = 75
@@ -93,9 +93,8 @@ class Ending:
         if error is not None:
             self._fail(error)
         # Waits for the others, so that none takes the end of this one for a death.
-        with self._last_word:
-            jax.distributed.shutdown()
-            _set_abort_handler(None)
+        jax.distributed.shutdown()
+        _set_abort_handler(None)
         sys.stderr = self._plain_stderr
 
     def _listen(self) -> None:
@@ -104,7 +103,8 @@ class Ending:
             told = _client().blocking_key_value_get(_KEY, 2**31 * 1000)
         except Exception:  # shut down, or the first process died: JAX aborts by itself
             return
-        self._leave(f"jaxcnn: {told} {_AGAIN}", PEER_CODE)
+        code, _, message = told.partition(" ")
+        self._leave(f"jaxcnn: {message}", int(code))
 
     def _fail(self, error: BaseException) -> None:
         from jaxcnn.experiment.main import explain
@@ -114,26 +114,26 @@ class Ending:
             time.sleep(_TOLD_SECONDS)
             line = (
                 "Another process of the run was killed, or cannot be reached any more "
-                f"({lost})."
+                f"({lost}). {_AGAIN}"
             )
-            self._leave(f"jaxcnn: {line} {_AGAIN}", PEER_CODE, tell=line)
+            self._leave(f"jaxcnn: {line}", PEER_CODE, tell=line)
         message, code = explain(error)
         if message is None:
             traceback.print_exception(error)
-            message, code = f"{type(error).__name__}: {error}", 1
-        told = f"{self._name} ended: {message.rstrip('.')}."
+            message = f"{type(error).__name__}: {error}"
+        told = f"{self._name} ended with an error: {message}"
         self._leave(f"jaxcnn: {message}", code, tell=told)
 
-    def _tell(self, message: str) -> None:
+    def _tell(self, message: str, code: int) -> None:
         """Tells the others, unless another process was quicker or all are gone."""
         with contextlib.suppress(Exception):
-            _client().key_value_set(_KEY, message)
+            _client().key_value_set(_KEY, f"{code} {message}")
 
     def _leave(self, line: str, code: int, *, tell: str | None = None) -> None:
         """Ends the program once, whatever other threads do."""
         with self._last_word:
             if tell is not None:
-                self._tell(tell)
+                self._tell(tell, code)
             if not self._index:
                 time.sleep(_TOLD_SECONDS)  # it carries the words of all
             _leave(line, code)
