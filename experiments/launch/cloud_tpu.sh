@@ -27,7 +27,7 @@ git archive --format=tar.gz --output="$LOGS/jaxcnn.tar.gz" HEAD
 gcloud compute tpus tpu-vm scp "$LOGS/jaxcnn.tar.gz" "$TPU:jaxcnn.tar.gz" \
   --zone "$ZONE" --worker=all
 on_all_hosts "mkdir -p jaxcnn && tar -xzf jaxcnn.tar.gz -C jaxcnn &&
-  python3 -m pip install --quiet --editable 'jaxcnn[tpu]'"
+  python3 -m pip install --quiet --editable './jaxcnn[tpu]'"
 
 # gcloud starts the command on all hosts at once and keeps a log of each in $LOGS.
 arguments=${*:+$(printf ' %q' "$@")}
