@@ -64,12 +64,13 @@ def dispatch(args: list[str]) -> int:
 
 
 def _train(args: list[str]) -> int:
-    from jaxcnn.experiment.flags import parse_config
+    from jaxcnn.experiment.flags import parse_train
     from jaxcnn.experiment.main import run
 
     default, args = _default(args)
     text = "Trains what the flags describe; FILE.py before them gives the defaults."
-    return run(parse_config(default, args, prog="jaxcnn train", description=text))
+    config, hosts = parse_train(default, args, prog="jaxcnn train", description=text)
+    return run(config, hosts=hosts)
 
 
 def _cross_validate(args: list[str]) -> int:

@@ -10,12 +10,16 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
+import jax
 from etils import epath
 
 from jaxcnn.checkpoint import leaves, orbax_io, processes
 from jaxcnn.checkpoint.folder import Record, StepFolders, logger
 from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
+
+#: How long one of several processes that fails waits for a running save.
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +108,13 @@ class Checkpoints:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None or jax.process_count() == 1:
+            self.close()
+        elif self._pending and not issubclass(kind, jax.errors.JaxRuntimeError):
+            # The others do not know of the error: agree on nothing. (An error of JAX
+            # says as a rule that they are gone, and the save waits for them in vain.)
+            concurrent.futures.wait([self._pending], timeout=_PATIENCE_SECONDS)
 
     @property
     def steps(self) -> list[int]:

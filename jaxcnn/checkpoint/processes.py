@@ -7,6 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+#: Bytes that a value of `gather` may take.
+_GATHERED = 512
+
 
 def is_primary() -> bool:
     """Whether this is the process that writes what is written once."""
@@ -42,6 +45,27 @@ def any_process(flag: bool) -> bool:
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
+
+
+def gather(value: Any) -> list[Any]:
+    """Returns the small JSON value of every process, in their order, on every process.
+
+    Waits for all of them.
+
+    Raises:
+        ValueError: if the value takes more than 512 bytes.
+    """
+    if jax.process_count() == 1:
+        return [value]
+    from jax.experimental import multihost_utils
+
+    payload = json.dumps(value).encode()
+    if len(payload) > _GATHERED:
+        raise ValueError(f"{value!r} is too long to be gathered.")
+    # Of one size, so that one compiled exchange does for all.
+    padded = np.frombuffer(payload.ljust(_GATHERED), np.uint8)
+    rows = multihost_utils.process_allgather(padded)
+    return [json.loads(np.asarray(row).tobytes()) for row in rows]
 
 
 def _broadcast(payload: bytes) -> bytes:

@@ -15,6 +15,7 @@ from jaxcnn.experiment.cross_validation import (
     FoldResult,
     cross_validate,
 )
+from jaxcnn.experiment.hosts import Hosts, together
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
@@ -24,6 +25,7 @@ __all__ = [
     "Experiment",
     "ExperimentConfig",
     "FoldResult",
+    "Hosts",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -35,5 +37,6 @@ __all__ = [
     "describe",
     "main",
     "run",
+    "together",
     "train",
 ]

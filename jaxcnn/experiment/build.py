@@ -16,6 +16,7 @@ from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig, validate
 from jaxcnn.experiment.devices import batch_groups, grouped, mesh_of, shard_of
+from jaxcnn.experiment.hosts import require_mesh
 from jaxcnn.experiment.objective import (
     class_weights_of,
     make_config_penalty,
@@ -134,6 +135,7 @@ def build(
     """
     validate(config)
     check_stability(config)
+    require_mesh(config)
     task, penalty = make_task(config), make_config_penalty(config)
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()

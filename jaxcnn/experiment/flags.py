@@ -1,12 +1,14 @@
 """Turns command-line flags into configurations, and bad ones into one line."""
 
 import contextlib
+import dataclasses
 import io
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.hosts import Hosts
 
 #: What people type first, and the field that it means.
 _SHORT = {
@@ -31,6 +33,34 @@ def parse_config(
     return parse_flags(
         type(default), args, prog=prog, description=description, default=default
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainFlags(ExperimentConfig):
+    """The configuration, and what is no part of it."""
+
+    hosts: Annotated[Hosts, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Hosts
+    )
+
+
+def parse_train(
+    default: ExperimentConfig, args: list[str], *, prog: str, description: str = ""
+) -> tuple[ExperimentConfig, Hosts]:
+    """Returns what `parse_config` does, and the processes that the flags name.
+
+    Raises:
+        ValueError: in one line, for a flag or a value that is not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(ExperimentConfig)]
+    flags = parse_config(
+        _TrainFlags(**{name: getattr(default, name) for name in names}),
+        args,
+        prog=prog,
+        description=description,
+    )
+    changed = {name: getattr(flags, name) for name in names}
+    return dataclasses.replace(default, **changed), flags.hosts
 
 
 def _with_counts(args: list[str]) -> list[str]:

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from jaxcnn.checkpoint.processes import is_primary
 from jaxcnn.experiment.config import ExperimentConfig
-from jaxcnn.experiment.flags import parse_config
+from jaxcnn.experiment.flags import parse_train
+from jaxcnn.experiment.hosts import Hosts, together
 from jaxcnn.experiment.training import Result, train
 from jaxcnn.train.hooks.progress import format_metric
 
@@ -33,11 +35,10 @@ def main(
 
     def command() -> int:
         if not recipes:
-            config = get_config()
-            return run(
-                parse_config(config, args, prog=prog, description=description or ""),
-                after=after,
+            config, hosts = parse_train(
+                get_config(), args, prog=prog, description=description or ""
             )
+            return run(config, after=after, hosts=hosts)
         recipe, rest = recipes[0], args
         if args and not args[0].startswith("-"):
             recipe, rest = args[0], args[1:]
@@ -45,18 +46,33 @@ def main(
             raise ValueError(f"The recipes are {', '.join(recipes)}; got {recipe!r}.")
         config = get_config(recipe)
         text = f"Recipes, given first: {', '.join(recipes)}.\n\n{description or ''}"
-        config = parse_config(config, rest, prog=f"{prog} {recipe}", description=text)
-        return run(config, after=after)
+        config, hosts = parse_train(
+            config, rest, prog=f"{prog} {recipe}", description=text
+        )
+        return run(config, after=after, hosts=hosts)
 
     exit_cleanly(command)
 
 
-def run(config: ExperimentConfig, *, after: Callable[[str], None] | None = None) -> int:
-    """Trains, prints how it ended, and returns the exit code."""
-    result = train(config)
-    print(describe(result))
-    if after is not None and result.complete:
-        after(result.directory)
+def run(
+    config: ExperimentConfig,
+    *,
+    after: Callable[[str], None] | None = None,
+    hosts: Hosts | None = None,
+) -> int:
+    """Trains, prints how it ended, and returns the exit code.
+
+    Args:
+        config: What to do.
+        after: Called with the run folder when the run is complete.
+        hosts: The processes that do it together; of these the first one prints.
+    """
+    with together(hosts or Hosts()):
+        result = train(config)
+        if is_primary():
+            print(describe(result))
+            if after is not None and result.complete:
+                after(result.directory)
     return exit_code(result)
 
 
@@ -87,12 +103,20 @@ def exit_cleanly(command: Callable[[], int]) -> NoReturn:
     """Ends the program with the command's exit code; 2, after one line, on an error."""
     try:
         code = command()
-    except (ValueError, OSError, FloatingPointError) as error:
-        notes = getattr(error, "__notes__", [])
-        message = " ".join(" ".join([str(error), *notes]).split())
-        print(f"jaxcnn: {message or type(error).__name__}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("jaxcnn: aborted", file=sys.stderr)
-        code = 130
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = explain(error)
+        if message is None:
+            raise
+        print(f"jaxcnn: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def explain(error: BaseException) -> tuple[str | None, int]:
+    """Returns an error as one line, or None where it is not the user's; exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "aborted", 130
+    if not isinstance(error, ValueError | OSError | FloatingPointError):
+        return None, 1
+    notes = getattr(error, "__notes__", [])
+    message = " ".join(" ".join([str(error), *notes]).split())
+    return message or type(error).__name__, 2

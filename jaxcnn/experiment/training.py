@@ -220,7 +220,7 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
     """Measures the finished run once, draws it, and writes `results.json`."""
     run = load_run(folder)
     path = folder / RESULTS_FILE
-    known = _read_results(path)
+    known = processes.from_primary(lambda: _read_results(path))
     batches, split = experiment.test, "test"
     if batches is None:
         batches, split = experiment.validation, "validation"

@@ -20,8 +20,9 @@ from jaxcnn.train.task import Metrics, require_means
 from jaxcnn.train.timing import Clock
 from jaxcnn.typing import Batch
 
-#: Steps after which several processes ask each other whether to stop, which waits.
-_AGREE_EVERY = 16
+#: Several processes ask each other whether to stop, which waits for the device, about
+#: so often, and after so many steps at the latest.
+_AGREE_SECONDS, _AGREE_STEPS = 1.0, 16
 #: Steps whose metrics may lie unread before the loop reads the older half itself.
 _UNREAD_LIMIT = 512
 
@@ -88,6 +89,8 @@ class Loop:
         self._failure: NonFiniteError | None = None
         self._hooks = tuple(hooks)
         self._asked: str | None = None
+        self._agreed = (self.step, self.started)
+        self._agree_at = self.step + 1
         self._unread: collections.deque[tuple[int, Metrics]] = collections.deque()
         self._window: dict[str, list[float]] = {}
 
@@ -103,8 +106,9 @@ class Loop:
         the same step, which may therefore come too late: after the last step they
         change nothing. Else that step's last records would be made by no start.
 
-        Several processes end at the same step: where one was asked to stop, all do at
-        the next multiple of 16 steps. An end of the run's own must come to all alike.
+        Several processes end at the same step: where one was asked to stop, all do
+        within 16 steps, or about a second if that is fewer steps. An end of the run's
+        own must come to all alike.
         """
         if self.complete and not complete:
             return
@@ -225,13 +229,23 @@ class Loop:
             self.read(lag=_UNREAD_LIMIT // 2)
         for hook in self._hooks:
             self.clock.hook(hook.on_step, self)
-        if jax.process_count() > 1 and self.step % _AGREE_EVERY == 0:
+        if jax.process_count() > 1 and self.step >= self._agree_at:
             self._agree()
 
     def _agree(self) -> None:
-        """Ends the run if one of several processes was asked to."""
-        if processes.any_process(self._asked is not None) and not self.complete:
-            self.stop_reason = self._asked or "another process was asked to stop"
+        """Ends the run if one of several processes was asked to; says when to ask next.
+
+        What one process measured must not decide: all take the shortest of the waits.
+        """
+        step, time_then = self._agreed
+        seconds = (time.monotonic() - time_then) / max(self.step - step, 1)
+        steps = min(max(int(_AGREE_SECONDS / max(seconds, 1e-9)), 1), _AGREE_STEPS)
+        wishes = processes.gather([steps, self._asked and self._asked[:60]])
+        self._agreed = (self.step, time.monotonic())
+        self._agree_at = self.step + min(steps for steps, _ in wishes)
+        reasons = [reason for _, reason in wishes if reason is not None]
+        if reasons and not self.complete:
+            self.stop_reason = reasons[0]
 
     def _named_hooks(self) -> Iterable[tuple[str, Hook]]:
         seen: collections.Counter[str] = collections.Counter()

@@ -4,7 +4,8 @@ python -m tests.integration.worker ADDRESS PROCESSES INDEX DROPOUT OUT
 
 With `sharded` for DROPOUT the state is sharded over two groups of four devices and
 gathered to be written. With `run` it starts the small run of `training.py` in the
-folder OUT, over a mesh of all devices.
+folder OUT, over a mesh of all devices. With `parts` it saves arrays in parts on all
+devices to the folder OUT, or compares those that are there.
 """
 
 import os
@@ -25,6 +26,9 @@ def main(address, processes, index, dropout, out):
     if dropout == "run":
         train_run(out)
         return
+    if dropout == "parts":
+        save_or_compare(out)
+        return
     sharded = dropout == "sharded"
     state, metrics = train(0.0 if sharded else float(dropout), sharded=sharded)
     if index == 0:
@@ -40,6 +44,54 @@ def train_run(directory):
     from tests.integration.training import config
 
     train(dataclasses.replace(config(directory), parallel="mesh"))
+
+
+def numbers():
+    """Returns arrays whose sizes eight devices share, evenly or not at all."""
+    rng = np.random.default_rng(0)
+    return {
+        "kernel": rng.normal(size=(3, 3, 4, 16)).astype(np.float32),
+        "moment": rng.normal(size=(16, 5)).astype(np.float32),
+        "bias": rng.normal(size=3).astype(np.float32),
+        "step": np.int32(7).reshape(()),
+    }
+
+
+def in_parts(arrays, mesh):
+    """Returns the arrays on a mesh, an axis of 16 in parts, the rest on each device."""
+    import jax
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    axis = mesh.axis_names[0]
+
+    def put(x):
+        spec = PartitionSpec(*(axis if size == 16 else None for size in x.shape))
+        return jax.make_array_from_callback(
+            x.shape, NamedSharding(mesh, spec), lambda index: x[index]
+        )
+
+    return {name: put(x) for name, x in arrays.items()}
+
+
+def save_or_compare(folder):
+    """Saves the numbers, or reads those saved in the same parts and compares."""
+    import jax
+
+    from jaxcnn.checkpoint import Checkpoints
+    from jaxcnn.train import make_mesh
+
+    state = in_parts(numbers(), make_mesh())
+    with Checkpoints(folder) as checkpoints:
+        if not checkpoints.steps:
+            checkpoints.save(1, state)
+            return
+        restored = checkpoints.restore(jax.tree.map(lambda x: 0 * x, state)).state
+    for name, saved in state.items():
+        assert restored[name].sharding == saved.sharding
+        for a, b in zip(
+            saved.addressable_shards, restored[name].addressable_shards, strict=True
+        ):
+            np.testing.assert_array_equal(a.data, b.data)
 
 
 def train(dropout, *, sharded=False):

@@ -87,22 +87,26 @@ def test_a_stop_at_the_last_step_changes_nothing(step, start):
 
 
 @pytest.mark.parametrize(
-    ("asked_here", "reason"), [(True, "enough"), (False, "another process was asked")]
+    ("asked_here", "last", "reason"), [(True, 3, "enough"), (False, 5, "SIGTERM")]
 )
 def test_several_processes_stop_at_the_same_step(
-    step, start, monkeypatch, asked_here, reason
+    step, start, monkeypatch, asked_here, last, reason
 ):
+    """The other process wants to be asked after every step, the shortest wait."""
+    wishes = []
+
+    def gather(wish):
+        wishes.append(wish)
+        asked = len(wishes) == last and not asked_here
+        return [wish, [1, "SIGTERM" if asked else None]]
+
     monkeypatch.setattr("jax.process_count", lambda: 2)
-    others = not asked_here
-    monkeypatch.setattr(
-        "jaxcnn.checkpoint.processes.any_process", lambda flag: flag or others
-    )
+    monkeypatch.setattr("jaxcnn.checkpoint.processes.gather", gather)
     hook = Calls(stop_at=3 if asked_here else None)
     state = fit(start, step, nets.Batches(), num_steps=40, hooks=[hook])
-    assert state.step == 16
-    ended = hook.calls[-2]
-    assert ended[:3] == ("end", 16, False)
-    assert ended[3].startswith(reason)
+    assert state.step == last == len(wishes)
+    assert hook.calls[-2] == ("end", last, False, reason)
+    assert all(1 <= steps <= 16 for steps, _ in wishes)
 
 
 def test_two_half_runs_equal_one_bit_for_bit(step, start):
