@@ -1,7 +1,9 @@
-"""Data: sources in memory, splits, batches that depend on (seed, k) alone."""
+"""Data: sources in memory or on disk, batches that depend on (seed, k) alone."""
 
 from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
+from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop
+from jaxcnn.data.lazy import LazySource, make_crops
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
 from jaxcnn.data.overlap import OverlappingPairs
@@ -9,17 +11,23 @@ from jaxcnn.data.pipeline import EvalData, TrainData
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import carve_validation
+from jaxcnn.data.workers import WorkerData
 
 __all__ = [
     "EvalData",
+    "LazySource",
     "OverlappingPairs",
+    "RandomResizedCrop",
+    "ResizeCrop",
     "Source",
     "TrainData",
+    "WorkerData",
     "cache_folder",
     "carve_validation",
     "from_arrays",
     "load",
     "load_source",
+    "make_crops",
     "noisy",
     "prefetch",
 ]

@@ -82,7 +82,7 @@ class TrainData:
         epoch, step = divmod(int(k), self.steps_per_epoch)
         first = step * self.batch_size
         order = self._epoch_order(epoch)[first : first + self.batch_size]
-        return self.source.batch(order[self._share])
+        return self.source.batch(order[self._share], seed=self.seed, epoch=epoch)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Returns the permutation of an epoch, kept until another one is asked for."""
@@ -154,7 +154,9 @@ class EvalData:
         position = np.arange(first, first + self.batch_size)[self._share]
         last = len(self.source) - 1
         batch = self.source.batch(np.minimum(position, last))
-        return {**batch, "mask": (position <= last).astype(np.float32)}
+        # A lazily decoded source masks what it could not decode.
+        mask = (position <= last) * batch.get("mask", np.float32(1))
+        return {**batch, "mask": mask.astype(np.float32)}
 
 
 def _share(batch_size: int, index: int | None, count: int | None) -> slice:

@@ -12,26 +12,31 @@ class Stream(enum.IntEnum):
     NOISE = 1
     SPLIT = 2
     PAIRS = 3
+    CROP = 16
+    FOLDER = 17
 
 
-def generator(seed: int, index: int, stream: Stream) -> np.random.Generator:
+def generator(
+    seed: int, index: int, stream: Stream, epoch: int = 0
+) -> np.random.Generator:
     """Returns the generator number `index` of a seed.
 
     Philox is counter based: any (key, counter) can be started at, at no cost (Salmon et
     al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). The key is
-    (seed, index); the stream stands in the counter's highest word.
+    (seed, index); the stream stands in the counter's highest word, the epoch below it.
 
     Args:
         seed: From 0 to 2**64 - 1.
         index: An epoch or an example, not negative.
         stream: What the numbers are for.
+        epoch: Of numbers that change from one pass over the data to the next.
 
     Raises:
         ValueError: if the seed is not an integer in that range.
     """
     check_seed(seed)
     key = np.array([seed, index], np.uint64)
-    counter = np.array([0, 0, 0, stream], np.uint64)
+    counter = np.array([0, 0, epoch, stream], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
