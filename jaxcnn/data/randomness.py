@@ -12,31 +12,33 @@ class Stream(enum.IntEnum):
     NOISE = 1
     SPLIT = 2
     PAIRS = 3
-    CROP = 16
-    FOLDER = 17
+    CLASS_ORDER = 4
+    FOLDS = 5
+    CROP = 6
+    FOLDER = 7
 
 
 def generator(
-    seed: int, index: int, stream: Stream, epoch: int = 0
+    seed: int, index: int, stream: Stream, part: int = 0
 ) -> np.random.Generator:
     """Returns the generator number `index` of a seed.
 
     Philox is counter based: any (key, counter) can be started at, at no cost (Salmon et
     al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011). The key is
-    (seed, index); the stream stands in the counter's highest word, the epoch below it.
+    (seed, index); stream and part stand in the counter's highest words.
 
     Args:
         seed: From 0 to 2**64 - 1.
         index: An epoch or an example, not negative.
         stream: What the numbers are for.
-        epoch: Of numbers that change from one pass over the data to the next.
+        part: A second index, such as a class, not negative.
 
     Raises:
         ValueError: if the seed is not an integer in that range.
     """
     check_seed(seed)
     key = np.array([seed, index], np.uint64)
-    counter = np.array([0, 0, epoch, stream], np.uint64)
+    counter = np.array([0, 0, part, stream], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 

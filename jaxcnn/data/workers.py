@@ -7,30 +7,26 @@ import os
 import pickle
 import re
 import signal
-import struct
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from multiprocessing import connection, shared_memory, util
-from queue import Empty, SimpleQueue
+from multiprocessing import connection, util
 from typing import Any
 
 import numpy as np
 
+from jaxcnn.data.progress import Board, Waiter, doing
+
 #: What importing the library in a new process may take, with any time-out.
 _START_SECONDS = 120.0
-#: How often a waiting process looks whether it waits in vain.
-_LOOK_SECONDS = 0.2
 #: How long workers that are told to end may take.
-_END_SECONDS = 10.0
+_END_SECONDS = 20.0
 #: What giving back the memory of the batches left may take.
 _RETURN_SECONDS = 0.1
 #: Batches that endless data are said to have.
 _ENDLESS = 2**40
-#: A worker's row of the board: process, signs of life, record, batch; 64-bit integers.
-_ROW = struct.Struct("=4q")
 
 
 class WorkerData:
@@ -139,10 +135,10 @@ class WorkerData:
         return batch
 
     def _here(self, k: int) -> dict[str, np.ndarray]:
-        with _Board(1) as board:
+        with Board(1) as board:
             board.write(0, os.getpid(), k)
             with _watching(self.data, functools.partial(board.write, 0, 0, k)):
-                waiter = _Waiter(board, 0, self.data, self.timeout, self.timeout)
+                waiter = Waiter(board, 0, self.data, self.timeout, self.timeout)
                 return waiter.result(functools.partial(self.data.__getitem__, k))
 
     def _end_stream(self) -> None:
@@ -151,53 +147,13 @@ class WorkerData:
             self._stream = None
 
 
-class _Board:
-    """Memory in which workers say what they are doing, a row for each."""
-
-    def __init__(self, rows: int, name: str | None = None) -> None:
-        size = rows * _ROW.size
-        self._memory = (
-            shared_memory.SharedMemory(create=True, size=size)
-            if name is None
-            else shared_memory.SharedMemory(name)
-        )
-        self._made, self.rows = name is None, rows
-        self.name = self._memory.name
-
-    def __reduce__(self) -> Any:
-        return _Board, (self.rows, self.name)
-
-    def __enter__(self) -> "_Board":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-    def read(self, row: int) -> tuple[int, int, int, int]:
-        """Returns process, signs of life, record and batch of a worker."""
-        return _ROW.unpack_from(self._memory.buf, row * _ROW.size)
-
-    def write(self, row: int, process: int, batch: int, record: int = -1) -> None:
-        """Gives a sign of life; a process of 0 leaves the one that stands there."""
-        old, signs, _, _ = self.read(row)
-        values = (process or old, signs + 1, record, batch)
-        _ROW.pack_into(self._memory.buf, row * _ROW.size, *values)
-
-    def close(self) -> None:
-        """Gives the memory back."""
-        self._memory.close()
-        if self._made:
-            with contextlib.suppress(FileNotFoundError):
-                self._memory.unlink()
-
-
 class _Job:
     """What a worker does for element i: batch `start + i` of the data, never an error.
 
     An error is returned, not raised: then all that Grain raises is its own.
     """
 
-    def __init__(self, data: Any, start: int, workers: int, board: _Board) -> None:
+    def __init__(self, data: Any, start: int, workers: int, board: Board) -> None:
         self._data, self._start, self._workers = data, start, workers
         self._board = board
 
@@ -267,7 +223,7 @@ class _Stream:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
         self.next, self._start, self._data = start, start, data
-        self._workers, self._board = workers, _Board(workers)
+        self._workers, self._board = workers, Board(workers)
         job = _Job(data, start, workers, self._board)
         # One batch at a time and none ahead of the one that waits to be taken: what
         # is ahead of the consumer is memory.
@@ -292,7 +248,7 @@ class _Stream:
         """Returns the next batch, and what was found broken in it."""
         row = (self.next - self._start) % self._workers
         limit = max(timeout, _START_SECONDS)
-        waiter = _Waiter(self._board, row, self._data, timeout, limit)
+        waiter = Waiter(self._board, row, self._data, timeout, limit)
         try:
             found = waiter.result(functools.partial(next, self._batches[0]))
         except TimeoutError:
@@ -319,14 +275,14 @@ class _Stream:
             "SIGKILL": "; the system may have been out of memory",
             "SIGBUS": "; /dev/shm may be full, which holds the batches in the making",
         }
-        at = _doing(self._board, row, self._data)
+        at = doing(self._board, row, self._data)
         return ChildProcessError(
             f"data worker {row + 1} of {self._workers} died ({how}) {at}"
             f"{hints.get(how, '')}"
         )
 
 
-def _end_workers(batches: list[Any], board: _Board) -> None:
+def _end_workers(batches: list[Any], board: Board) -> None:
     """Ends workers, by force if they do not end by themselves."""
 
     def close() -> None:
@@ -350,7 +306,7 @@ def _end_workers(batches: list[Any], board: _Board) -> None:
     board.close()
 
 
-def _kill(board: _Board) -> None:
+def _kill(board: Board) -> None:
     """Kills the workers on a board."""
     for row in range(board.rows):
         pid = board.read(row)[0]
@@ -359,64 +315,7 @@ def _kill(board: _Board) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-class _Waiter:
-    """Waits for a call as long as the worker behind it gives signs of life."""
-
-    def __init__(
-        self, board: _Board, row: int, data: Any, timeout: float, first: float
-    ) -> None:
-        self._board, self._row, self._data = board, row, data
-        self._timeout, self._first = timeout, first
-
-    def result(self, call: Callable[[], Any]) -> Any:
-        """Returns what the call returns.
-
-        Raises:
-            TimeoutError: if there is no sign of life for too long.
-        """
-        box: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-
-        def work() -> None:
-            try:
-                box.put((call(), None))
-            except BaseException as error:
-                box.put((None, error))
-
-        # A daemon: one that hangs must not hold up the end of the program.
-        threading.Thread(target=work, name="jaxcnn-batch", daemon=True).start()
-        signs, since = self._board.read(self._row), time.monotonic()
-        while True:
-            try:
-                value, error = box.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                now = self._board.read(self._row)
-                if now != signs:
-                    signs, since = now, time.monotonic()
-                # Before its first batch, a worker has yet to import all it needs.
-                limit = self._timeout if now[1] > 1 else self._first
-                if time.monotonic() - since < limit:
-                    continue
-                at = _doing(self._board, self._row, self._data)
-                raise TimeoutError(
-                    f"a data worker has not got on for {limit:g} s {at}: storage or "
-                    "decoding hangs, or the time-out is too short"
-                ) from None
-            if error is not None:
-                raise error
-            return value
-
-
-def _doing(board: _Board, row: int, data: Any) -> str:
-    """Returns what a worker did last, in words."""
-    _, signs, record, batch = board.read(row)
-    if not signs or batch < 0:
-        return "before its first batch"
-    text = f"in batch {batch}"
-    records = getattr(getattr(data, "source", None), "records", None)
-    return f"{text}, at {records.name(record)}" if records and record >= 0 else text
-
-
-def _start_worker(board: _Board, row: int, count: int) -> None:
+def _start_worker(board: Board, row: int, count: int) -> None:
     """Prepares a new worker process; `count` is how many there are."""
     # Those who ask the run to end ask the whole group; it ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,6 +16,7 @@ RESULTS_FILE = "results.json"
 _MAY_CHANGE = {
     *("epochs", "steps", "time_limit", "tensorboard", "parallel", "save_every"),
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
+    *("data.workers", "data.worker_timeout"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 

@@ -15,6 +15,7 @@ from jaxcnn.checkpoint import Checkpoints, processes
 from jaxcnn.experiment.build import Experiment, build
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
+from jaxcnn.experiment.optimizer import peak_rate
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
 from jaxcnn.train import (
@@ -86,6 +87,7 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     experiment = build(config)
     folder = epath.Path(config.run_dir)
     with contextlib.ExitStack() as stack:
+        stack.callback(experiment.close)
         # By one process: several would take each other's files for those of a run.
         processes.from_primary(lambda: take_folder(folder, experiment, stack))
         best, mode = experiment.run_config.best, experiment.run_config.mode
@@ -139,7 +141,7 @@ def _hooks(
         hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
     schedule = experiment.schedule
     if experiment.plateau is not None:
-        rate = config.optimizer.learning_rate
+        rate = peak_rate(config)
         plateau = ReduceOnPlateau(experiment.plateau, rate, schedule=schedule)
         hooks.append(plateau)
         schedule = plateau.rate
