@@ -10,10 +10,11 @@ lines yet. The paper reports a top-1 error of 23.60 % (sd 0.12, five runs of the
 of the last five epochs; section 5.1).
 
 TFDS reads `imagenet2012` prepared as array_record (`TFDS_DATA_DIR`); a folder holds
-`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`. Images are decoded by worker processes, 8
-of them by default (`--data.workers`); docs/scaling.md says how many a machine needs. The 50,000 validation images are measured once, at the end, the last
-batch padded under a mask. Training does not look at them; to follow a run, set apart
-training images: `--data.validation 10000`.
+`train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`. Worker processes decode the images, 8 of
+them by default (`--data.workers`); docs/scaling.md says how many a machine needs. The
+50,000 validation images are measured once, at the end, the last batch padded under a
+mask. Training does not look at them; to follow a run, set apart training images:
+`--data.validation 10000`.
 
 From the paper (sections 2.1, 2.2, 5.1): batches of 256 at a rate of 0.1, both scaled
 together; 5 epochs of warm-up; a tenth of the rate after 30, 60 and 80 epochs; Nesterov
