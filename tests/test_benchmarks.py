@@ -1,6 +1,7 @@
 import pytest
 
 import benchmarks.__main__ as bench
+from benchmarks import decode
 
 
 def test_rows_hold_what_was_timed():
@@ -24,3 +25,15 @@ def test_every_row_is_a_registered_model(name):
     import jaxcnn
 
     assert name in jaxcnn.list_models()
+
+
+@pytest.mark.thorough
+def test_decoding_is_timed(tmp_path):
+    decode.write_images(tmp_path, 40)
+    (row,) = decode.measure(tmp_path, ["jaxcnn"], [0], rounds=2, count=2)
+    low, high = row["middle_half"]
+    assert 0 < low <= row["images_per_second"] <= high
+
+
+def test_decoding_is_timed_of_the_same_loaders():
+    assert list(decode.CALLS) == ["jaxcnn", "torch DataLoader"]

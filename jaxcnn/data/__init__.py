@@ -2,7 +2,9 @@
 
 from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
+from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop
 from jaxcnn.data.folds import Fold, stratified_folds
+from jaxcnn.data.lazy import LazySource, make_crops
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
 from jaxcnn.data.overlap import OverlappingPairs
@@ -10,18 +12,24 @@ from jaxcnn.data.pipeline import EvalData, TrainData
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import carve_validation
+from jaxcnn.data.workers import WorkerData
 
 __all__ = [
     "EvalData",
     "Fold",
+    "LazySource",
     "OverlappingPairs",
+    "RandomResizedCrop",
+    "ResizeCrop",
     "Source",
     "TrainData",
+    "WorkerData",
     "cache_folder",
     "carve_validation",
     "from_arrays",
     "load",
     "load_source",
+    "make_crops",
     "noisy",
     "prefetch",
     "stratified_folds",

@@ -8,16 +8,21 @@ from etils import epath
 
 from jaxcnn.data import cifar, idx
 from jaxcnn.data.arrays import read_npz
+from jaxcnn.data.crops import Crop
 from jaxcnn.data.digits import read_digits
 from jaxcnn.data.folds import Fold
+from jaxcnn.data.image_folder import read_folder
+from jaxcnn.data.lazy import LazySource, make_crops
 from jaxcnn.data.pipeline import TrainData
 from jaxcnn.data.resize import check_image_size, resized
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import Split, carve_validation, parse_split
 from jaxcnn.data.tfds import VERSION, read_tfds
+from jaxcnn.data.tfds_lazy import read_tfds_lazily
 from jaxcnn.tree import nearest
 
 _Read = Callable[[Split], Source]
+DECODE = ("memory", "lazy")
 
 
 def load(
@@ -32,6 +37,9 @@ def load(
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
     cache: bool = True,
+    decode: str = "memory",
+    crops: dict[str, Crop] | None = None,
+    on_broken: str = "error",
     shuffle: bool = True,
     process_index: int | None = None,
     process_count: int | None = None,
@@ -51,6 +59,10 @@ def load(
         class_names: In place of the dataset's own.
         image_size: `(height, width)` to bring the images to.
         cache: Whether to keep decoded images on disk.
+        decode: Whether to decode now, `"memory"`, or batch by batch, `"lazy"`; then
+            `WorkerData` does so in processes.
+        crops: What training and evaluation see of lazily decoded images.
+        on_broken: What becomes of images that cannot be decoded.
         shuffle: False keeps the examples in their order.
         process_index: This process's number; JAX's own if None, see `TrainData`.
         process_count: How many processes share a batch.
@@ -73,6 +85,9 @@ def load(
         class_names=class_names,
         image_size=image_size,
         cache=cache,
+        decode=decode,
+        crops=crops,
+        on_broken=on_broken,
     )
     return TrainData(source, batch_size, seed, process_index, process_count, shuffle)
 
@@ -87,14 +102,18 @@ def load_source(
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
     cache: bool = True,
-) -> Source:
+    decode: str = "memory",
+    crops: dict[str, Crop] | None = None,
+    on_broken: str = "error",
+) -> Source | LazySource:
     """Returns the examples of a split, validated.
 
     Args:
         name: `"digits"`; a dataset that TFDS has prepared (`"mnist"`,
             `"cifar10:3.0.2"`, `"name/config"`); or files: `"idx:FOLDER"` (MNIST and its
             family), `"cifar10:FOLDER"`, `"cifar100:FOLDER"`,
-            `"cifar100_coarse:FOLDER"`, `"npz:FILE"`.
+            `"cifar100_coarse:FOLDER"`, `"npz:FILE"`; or `"folder:FOLDER"`, with
+            images in `train/CLASS/`, `val/CLASS/`, `test/CLASS/`.
         split: `"train"`, `"validation"`, `"test"` or what else the dataset has, or a
             slice: `"train[:10%]"`, `"test[500:1000]"`.
         data_dir: Where the files are: a folder of TFDS (`$TFDS_DATA_DIR` or
@@ -109,6 +128,12 @@ def load_source(
         class_names: In place of the dataset's own.
         image_size: `(height, width)` to bring the images to, bilinear.
         cache: Whether images that TFDS stores encoded are kept decoded on disk.
+        decode: `"memory"`, or `"lazy"` for folders and datasets of TFDS: an image is
+            decoded, cropped and resized when a batch asks for it (`LazySource`). A
+            folder in memory holds its images as evaluation sees them.
+        crops: What training and evaluation see of lazily decoded images, from
+            `make_crops`; by default those of `image_size`.
+        on_broken: `"error"` or `"skip"`, see `LazySource`.
 
     Raises:
         OSError: if files are missing.
@@ -116,7 +141,15 @@ def load_source(
     """
     check_image_size(image_size)
     wanted = parse_split(split)
-    read = _reader(name, data_dir, image_size, cache)
+    if decode not in DECODE:
+        raise ValueError(
+            f"decode is {decode!r}.{nearest(decode, DECODE)} Allowed are 'memory' and "
+            "'lazy'"
+        )
+    if name.startswith("folder:") or decode == "lazy":
+        read = _lazy_reader(name, data_dir, image_size, crops, on_broken)
+    else:
+        read = _reader(name, data_dir, image_size, cache)
     if isinstance(validation, Fold):
         source = _beside_fold(read, wanted, validation)
     elif validation and wanted.base in ("train", "validation"):
@@ -128,12 +161,14 @@ def load_source(
         source = read(wanted)
     if class_names is not None:
         source = _renamed(source, tuple(class_names))
+    if isinstance(source, LazySource):
+        return source if decode == "lazy" else source.in_memory().validate()
     if image_size is not None:
         source = resized(source, image_size)
     return source.validate()
 
 
-def _beside_fold(read: _Read, wanted: Split, fold: Fold) -> Source:
+def _beside_fold(read: _Read, wanted: Split, fold: Fold) -> Source | LazySource:
     """Returns the fold (`"validation"`), what is left without it, or another split."""
     whole = parse_split(fold.split)
     if wanted.base not in (whole.base, "validation"):
@@ -145,12 +180,44 @@ def _beside_fold(read: _Read, wanted: Split, fold: Fold) -> Source:
     return train if wanted.text in (whole.text, whole.base) else wanted.cut(train)
 
 
-def _renamed(source: Source, class_names: tuple[str, ...]) -> Source:
+def _lazy_reader(
+    name: str,
+    data_dir: epath.PathLike | None,
+    image_size: tuple[int, int] | None,
+    crops: dict[str, Crop] | None,
+    on_broken: str,
+) -> Callable[[Split], LazySource]:
+    """Returns the function that reads a split without decoding it."""
+    scheme, colon, path = name.partition(":")
+    lazy = not colon or bool(VERSION.fullmatch(path)) or scheme == "folder"
+    if name == "digits" or not lazy:
+        raise ValueError(
+            f"decode is 'lazy', but {name!r} is not stored as encoded images; folders "
+            "('folder:PATH') and datasets of TFDS are"
+        )
+    if crops is None:
+        if image_size is None:
+            raise ValueError(
+                f"image_size is None; the images of {name!r} may differ in size: give "
+                "(height, width)"
+            )
+        crops = make_crops(image_size)
+    options = {"crops": crops, "on_broken": on_broken}
+    if scheme == "folder":
+        return functools.partial(read_folder, path, **options)
+    return functools.partial(read_tfds_lazily, name, data_dir=data_dir, **options)
+
+
+def _renamed(
+    source: Source | LazySource, class_names: tuple[str, ...]
+) -> Source | LazySource:
     if len(class_names) < source.num_classes:
         raise ValueError(
             f"class_names has {len(class_names)} names, but {source.name!r} has "
             f"{source.num_classes} classes"
         )
+    if isinstance(source, LazySource):
+        return source.renamed(class_names)
     return dataclasses.replace(source, class_names=class_names)
 
 
@@ -189,7 +256,7 @@ def _file_reader(name: str, scheme: str, path: str) -> _Read:
     if scheme not in readers:
         raise ValueError(
             f"dataset {name!r} is of unknown kind {scheme!r}."
-            f"{nearest(scheme, readers)} Allowed before the colon are "
-            f"{', '.join(map(repr, readers))}"
+            f"{nearest(scheme, [*readers, 'folder'])} Allowed before the colon are "
+            f"{', '.join(map(repr, [*readers, 'folder']))}"
         )
     return readers[scheme]

@@ -82,7 +82,8 @@ class TrainData:
         Raises:
             ValueError: if `k` is negative or a batch is larger than the data.
         """
-        return self.source.batch(self.positions(k))
+        epoch = max(k, 0) // self.steps_per_epoch
+        return self.source.batch(self.positions(k), seed=self.seed, epoch=epoch)
 
     def positions(self, k: int) -> np.ndarray:
         """Returns where the examples of this process's share of batch `k` stand.
@@ -172,7 +173,9 @@ class EvalData:
         position = np.arange(first, first + self.batch_size)[self._share]
         last = len(self.source) - 1
         batch = self.source.batch(np.minimum(position, last))
-        return {**batch, "mask": (position <= last).astype(np.float32)}
+        # A lazily decoded source masks what it could not decode.
+        mask = (position <= last) * batch.get("mask", np.float32(1))
+        return {**batch, "mask": mask.astype(np.float32)}
 
 
 def _share(batch_size: int, index: int | None, count: int | None) -> slice:

@@ -14,6 +14,8 @@ class Stream(enum.IntEnum):
     PAIRS = 3
     CLASS_ORDER = 4
     FOLDS = 5
+    CROP = 6
+    FOLDER = 7
 
 
 def generator(

@@ -236,11 +236,16 @@ class Source:
             split=self.split if split is None else split,
         )
 
-    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(
+        self, indices: np.ndarray, *, seed: int = 0, epoch: int | None = None
+    ) -> dict[str, np.ndarray]:
         """Returns copies of some examples: `image`, `label` if there are any, extras.
 
         Args:
             indices: Integers `[B]`.
+            seed: For sources that vary what they give, such as `LazySource`; images in
+                memory are given as they are.
+            epoch: The same.
         """
         arrays = {"image": self.images, "label": self.labels, **self.extras}
         return {

@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from jaxcnn.data.cache import Arrays, load_or_make
+from jaxcnn.data.crops import MODES
 from jaxcnn.data.files import as_path
 from jaxcnn.data.resize import resize_image
 from jaxcnn.data.source import Source
@@ -21,7 +22,6 @@ from jaxcnn.tree import nearest
 
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 _DEFAULT_FOLDER = "~/tensorflow_datasets"
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _CHUNK = 512
 
 
@@ -53,17 +53,17 @@ def read_tfds(
             or is not one image and at most one class label an example.
     """
     folder = find_folder(name, data_dir)
-    builder = _open(folder)
+    builder = open_builder(folder)
     if split.base not in builder.info.splits:
         raise unknown_split(name, split.base, builder.info.splits)
     bounds = split.bounds(builder.info.splits[split.base].num_examples)
-    keys = _keys(builder.info)
+    keys = feature_names(builder.info)
     decode = functools.partial(
         _decode_split, builder, split.base, bounds, keys, image_size
     )
     if cache:
         stem = f"{builder.info.name}-{folder.name}-{split.base}"
-        key = [split.base, bounds, keys, image_size, _file_states(folder)]
+        key = [split.base, bounds, keys, image_size, file_states(folder)]
         arrays = load_or_make(stem, key, decode)
     else:
         arrays = decode()
@@ -134,7 +134,7 @@ def _missing(name: str, root: epath.Path, versions: list[str]) -> Exception:
     )
 
 
-def _open(folder: epath.Path) -> Any:
+def open_builder(folder: epath.Path) -> Any:
     """Returns the TFDS builder of a prepared folder; runs none of the dataset's code.
 
     Raises:
@@ -142,11 +142,11 @@ def _open(folder: epath.Path) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    with _naming(folder):
+    with naming(folder):
         return tfds.builder_from_directory(folder)
 
 
-def _keys(info: Any) -> tuple[str, str | None]:
+def feature_names(info: Any) -> tuple[str, str | None]:
     """Returns the names of the image feature and of the class label, if any."""
     import tensorflow_datasets as tfds
 
@@ -168,7 +168,7 @@ def _keys(info: Any) -> tuple[str, str | None]:
     return images[0], labels[0] if labels else None
 
 
-def _file_states(folder: epath.Path) -> list[tuple[str, int, int]]:
+def file_states(folder: epath.Path) -> list[tuple[str, int, int]]:
     """Returns what tells that a dataset's files have changed."""
     states = [(str(folder), 0, 0)]
     for path in sorted(folder.iterdir()):
@@ -186,11 +186,11 @@ def _decode_split(
 ) -> Arrays:
     """Returns `image` `[n, height, width, channels]` and, if there is one, `label`."""
     image, label = keys
-    mode, chunks, labels = _mode(builder.info, image), [], []
+    mode, chunks, labels = pillow_mode(builder.info, image), [], []
     with _mapper(threads=size is not None) as run:
-        for records in _records(builder, split, bounds, image):
+        for records in _records(builder, split, bounds):
             encoded = [record[image] for record in records]
-            with _naming(builder.data_path):
+            with naming(builder.data_path):
                 decoded = list(run(lambda data: _decode(data, mode, size), encoded))
             _check_sizes(builder.info.name, [*(c[0] for c in chunks[:1]), *decoded])
             chunks.append(np.stack(decoded))
@@ -199,10 +199,10 @@ def _decode_split(
     return {**arrays, "label": np.array(labels, np.int32)} if label else arrays
 
 
-def _mode(info: Any, image: str) -> str:
+def pillow_mode(info: Any, image: str) -> str:
     """Returns what Pillow calls the images' channels."""
     feature = info.features[image]
-    mode = _MODES.get(feature.shape[-1])
+    mode = MODES.get(feature.shape[-1])
     if mode is None or feature.np_dtype != np.uint8:
         raise ValueError(
             f"images of dataset {info.name!r} are {np.dtype(feature.np_dtype)} with "
@@ -226,7 +226,7 @@ def _mapper(threads: bool) -> Iterator[Callable[..., Iterable[Any]]]:
 
 
 @contextlib.contextmanager
-def _naming(folder: epath.Path) -> Iterator[None]:
+def naming(folder: epath.Path) -> Iterator[None]:
     """Turns whatever goes wrong inside into one error that names the folder."""
     try:
         yield
@@ -237,9 +237,23 @@ def _naming(folder: epath.Path) -> Iterator[None]:
 
 
 def _records(
-    builder: Any, split: str, bounds: tuple[int, int], image: str
+    builder: Any, split: str, bounds: tuple[int, int]
 ) -> Iterator[list[dict[str, Any]]]:
     """Yields the records of a slice, some at a time, with images still encoded.
+
+    Raises:
+        ValueError: if the files are tfrecord, absent or damaged.
+    """
+    source = open_source(builder, split)
+    start, stop = bounds
+    for first in range(start, stop, _CHUNK):
+        with naming(builder.data_path):
+            records = source.__getitems__(range(first, min(first + _CHUNK, stop)))
+        yield records
+
+
+def open_source(builder: Any, split: str) -> Any:
+    """Returns the records of a split by number, with images still encoded.
 
     Raises:
         ValueError: if the files are tfrecord, absent or damaged.
@@ -252,17 +266,12 @@ def _records(
         if isinstance(feature, tfds.features.Image)
     }
     try:
-        with _naming(builder.data_path):
-            source = builder.as_data_source(split=split, decoders=skip)
+        with naming(builder.data_path):
+            return builder.as_data_source(split=split, decoders=skip)
     except ValueError as error:
         if isinstance(error.__cause__, NotImplementedError):
             raise _not_random_access(builder) from error
         raise
-    start, stop = bounds
-    for first in range(start, stop, _CHUNK):
-        with _naming(builder.data_path):
-            records = source.__getitems__(range(first, min(first + _CHUNK, stop)))
-        yield records
 
 
 def _not_random_access(builder: Any) -> ValueError:

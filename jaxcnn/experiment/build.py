@@ -12,8 +12,18 @@ from flax import linen as nn
 
 from jaxcnn.augment import compose, gaussian_noise, make_augment
 from jaxcnn.augment.compose import mixes_labels
-from jaxcnn.data import EvalData, Source, TrainData, load_source, noisy
+from jaxcnn.data import (
+    EvalData,
+    LazySource,
+    Source,
+    TrainData,
+    WorkerData,
+    load_source,
+    make_crops,
+    noisy,
+)
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.data.splits import parse_split
 from jaxcnn.experiment.config import ExperimentConfig, validate
 from jaxcnn.experiment.devices import batch_groups, grouped, mesh_of, shard_of
 from jaxcnn.experiment.hosts import require_mesh
@@ -78,9 +88,9 @@ class Experiment:
     tx: optax.GradientTransformation
     schedule: Callable[[int], Any]
     task: Task
-    train: TrainData
-    validation: EvalData | None
-    test: EvalData | None
+    train: TrainData | WorkerData
+    validation: EvalData | WorkerData | None
+    test: EvalData | WorkerData | None
     num_steps: int
     step: ParallelStep
     eval_step: ParallelStep
@@ -118,6 +128,12 @@ class Experiment:
             augment=_augment(self.config, self.run_config),
             penalty=make_config_penalty(self.config),
         )
+
+    def close(self) -> None:
+        """Ends the processes that decode, if there are any."""
+        for data in (self.train, self.validation, self.test):
+            if isinstance(data, WorkerData):
+                data.close()
 
 
 def build(
@@ -158,10 +174,13 @@ def build(
     if data.held_out:
         validation = evaluation_data(config, "validation", eval_size)
     if data.test_split:
-        test = evaluation_data(config, data.test_split, eval_size)
+        # The dataset's own validation split, not the part of train of that name.
+        own = parse_split(data.test_split).base == "validation"
+        test = evaluation_data(config, data.test_split, eval_size, own=own)
     if config.overfit_batches:
         train = first_batches(train, config.overfit_batches)
-        validation, test = train.eval_batches(eval_size), None
+        validation, test = _decoded(config, train.eval_batches(eval_size)), None
+    train = _decoded(config, train)
     run_config = _run_config(config, source)
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
@@ -209,28 +228,69 @@ def build(
     return experiment
 
 
-def _source(config: ExperimentConfig, split: str) -> Source:
+def _source(
+    config: ExperimentConfig, split: str, own: bool = False
+) -> Source | LazySource:
     data = config.data
+    options: dict[str, Any] = {}
+    if data.image_size is not None:
+        options["image_size"] = (data.image_size, data.image_size)
+        options["crops"] = make_crops(
+            options["image_size"],
+            resize=data.resize,
+            random=data.random_crop,
+            area=data.crop_area,
+            aspect=data.crop_aspect,
+            flip=data.crop_flip,
+        )
     # Set apart by one seed for all runs: seeds are compared on the same examples.
     source = load_source(
-        data.name, split, data_dir=data.data_dir, validation=data.held_out
+        data.name,
+        split,
+        data_dir=data.data_dir,
+        validation=0 if own else data.held_out,
+        decode=data.decode,
+        on_broken=data.on_broken,
+        **options,
     )
-    if _KINDS[config.task] == "classifier" and source.labels is None:
+    lazy = isinstance(source, LazySource)
+    # The labels themselves may cost a pass over a dataset that is read lazily.
+    labelled = source.num_classes > 0 if lazy else source.labels is not None
+    if _KINDS[config.task] == "classifier" and not labelled:
         raise ValueError(f"{data.name!r} has no labels to classify by.")
     return source
 
 
-def evaluation_data(config: ExperimentConfig, split: str, batch_size: int) -> EvalData:
+def _decoded(
+    config: ExperimentConfig, data: TrainData | EvalData
+) -> TrainData | EvalData | WorkerData:
+    """Returns the data; if it has to be decoded, batches made by worker processes."""
+    if not isinstance(data.source, LazySource):
+        return data
+    workers, timeout = config.data.workers, config.data.worker_timeout
+    return WorkerData(data, workers, timeout=timeout)
+
+
+def evaluation_data(
+    config: ExperimentConfig, split: str, batch_size: int, *, own: bool = False
+) -> EvalData | WorkerData:
     """Returns the batches of a split, with the noise that the run is to remove.
+
+    Args:
+        config: Of the run.
+        split: The split.
+        batch_size: Of the global batch.
+        own: Whether `"validation"` is the dataset's split of that name, also where the
+            run sets a part of train apart under it.
 
     Raises:
         ValueError: if there is no such split, or it has no labels to classify by.
         OSError: if the data are not there.
     """
-    source = _source(config, split)
+    source = _source(config, split, own)
     if config.data.noise:
         source = noisy(source, config.data.noise)
-    return EvalData(source, batch_size)
+    return _decoded(config, EvalData(source, batch_size))
 
 
 def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:

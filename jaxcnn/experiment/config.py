@@ -74,7 +74,7 @@ class DataConfig:
     """The images, and what is done to them."""
 
     name: str = "digits"
-    """A source: digits, a TFDS name, idx:FOLDER, cifar10:FOLDER, npz:FILE."""
+    """A source: digits, a TFDS name, folder:PATH, idx:PATH, cifar10:PATH, npz:FILE."""
     data_dir: str | None = None
     """Where the source's files are; TFDS_DATA_DIR by default."""
     split: str = "train"
@@ -109,6 +109,27 @@ class DataConfig:
             return Fold(self.fold, self.folds, self.fold_seed, self.split)
         return self.validation
 
+    image_size: int | None = None
+    """Pixels of a side that images are brought to; needed where they differ in size."""
+    decode: Literal["memory", "lazy"] = "memory"
+    """Decode all images at the start, or those of a batch when it is made."""
+    resize: int | None = None
+    """Lazy: shorter side before the centre crop; image_size / 0.875 by default."""
+    random_crop: bool = True
+    """Lazy: train on random resized crops; else on the centres that evaluation sees."""
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    """Lazy: smallest and largest share of the image in a random crop."""
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Lazy: smallest and largest width over height of a random crop."""
+    crop_flip: float = 0.5
+    """Lazy: share of the random crops that are mirrored."""
+    on_broken: Literal["error", "skip"] = "error"
+    """Lazy: stop at an image that cannot be decoded, or go on without it."""
+    workers: int = 0
+    """Lazy: processes that decode; 0 decodes in a thread of this one."""
+    worker_timeout: float = 120.0
+    """Lazy: seconds that decoding one image may take before the run ends."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
@@ -118,6 +139,8 @@ class OptimizerConfig:
     """sgd, momentum, nesterov, adam, adamw, muon, ...: see docs/optimizers.md."""
     learning_rate: float = 0.01
     """The peak of the schedule."""
+    base_batch_size: int | None = None
+    """The batch size that learning_rate is for: others scale it in proportion."""
     schedule: str = "constant"
     """constant, cosine, step, one_cycle, plateau, ...: see docs/optimizers.md."""
     schedule_options: Arguments = dataclasses.field(default_factory=dict)
@@ -301,6 +324,9 @@ def validate(config: ExperimentConfig) -> None:
         "data.eval_batch_size": config.data.eval_batch_size,
         "optimizer.learning_rate": config.optimizer.learning_rate,
         "accumulate": config.accumulate,
+        "optimizer.base_batch_size": config.optimizer.base_batch_size,
+        "data.image_size": config.data.image_size,
+        "data.worker_timeout": config.data.worker_timeout,
     }
     for name, value in positive.items():
         if value is not None and not value > 0:
@@ -354,6 +380,24 @@ def validate(config: ExperimentConfig) -> None:
         )
     if config.data.noise and config.task != "reconstruction":
         raise ValueError("data.noise is for the task 'reconstruction'.")
+    _validate_decoding(config.data)
+
+
+def _validate_decoding(data: DataConfig) -> None:
+    if data.decode not in ("memory", "lazy"):
+        raise ValueError(
+            f"data.decode must be 'memory' or 'lazy', got {data.decode!r}."
+        )
+    if data.decode == "lazy" and data.noise:
+        raise ValueError("data.noise needs data.decode 'memory'.")
+    if data.decode == "lazy" and data.image_size is None:
+        raise ValueError("data.decode 'lazy' needs data.image_size, such as 224.")
+    if data.workers < 0:
+        raise ValueError(f"data.workers must be 0 or more, got {data.workers}.")
+    if data.workers and data.decode != "lazy":
+        raise ValueError(
+            "data.workers decode batch by batch: they need data.decode 'lazy'."
+        )
 
 
 def _check_trials_and_folds(config: ExperimentConfig) -> None:

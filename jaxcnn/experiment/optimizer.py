@@ -23,6 +23,22 @@ def total_steps(config: ExperimentConfig, per_epoch: int) -> int:
     return config.steps or max(round(config.epochs * per_epoch), 1)
 
 
+def peak_rate(config: ExperimentConfig, learning_rate: float | None = None) -> float:
+    """Returns the peak of the schedule, scaled with the batch if the config says so.
+
+    Args:
+        config: Of the run.
+        learning_rate: In place of the configuration's own.
+
+    References:
+        Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.1,
+        https://arxiv.org/abs/1706.02677.
+    """
+    rate = config.optimizer.learning_rate if learning_rate is None else learning_rate
+    base = config.optimizer.base_batch_size
+    return rate if base is None else rate * config.data.batch_size / base
+
+
 def warmup_steps(config: ExperimentConfig, per_epoch: int) -> int:
     """Returns the updates in which the learning rate grows."""
     steps, optimizer = total_steps(config, per_epoch), config.optimizer
@@ -47,12 +63,12 @@ def schedule_of(config: ExperimentConfig, per_epoch: int) -> Callable[[Any], Any
     optimizer = config.optimizer
     if optimizer.schedule == PLATEAU:
         plateau_of(optimizer)
-        return _schedule(config, per_epoch, "constant", optimizer.learning_rate, {})
+        return _schedule(config, per_epoch, "constant", peak_rate(config), {})
     return _schedule(
         config,
         per_epoch,
         optimizer.schedule,
-        optimizer.learning_rate,
+        peak_rate(config),
         optimizer.schedule_options,
     )
 
@@ -109,7 +125,7 @@ def _rule(rule: Any, config: ExperimentConfig, per_epoch: int) -> Any:
         return rule
     pattern, options = rule[0], dict(rule[-1])
     name = options.pop("schedule", "constant")
-    rate = options.pop("learning_rate", config.optimizer.learning_rate)
+    rate = peak_rate(config, options.pop("learning_rate", None))
     return pattern, _schedule(config, per_epoch, name, rate, options)
 
 

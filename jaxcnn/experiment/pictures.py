@@ -1,14 +1,17 @@
 """Pictures of what a trained model does: predictions, reconstructions."""
 
+import numpy as np
 from etils import epath
 
-from jaxcnn.data import Source
+from jaxcnn.data import LazySource, Source
 from jaxcnn.run import Run
 
 _COUNT = 40
 
 
-def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str | None:
+def draw_results(
+    folder: epath.PathLike, run: Run, source: Source | LazySource
+) -> str | None:
     """Draws what the model makes of the first examples and returns the file's name.
 
     A classifier leaves `predictions.png`, an autoencoder `reconstructions.png`.
@@ -20,6 +23,8 @@ def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str | None
         return None
 
     folder = epath.Path(folder)
+    if isinstance(source, LazySource):
+        source = _few(source)
     if run.config.classifies:
         images, labels = source.images[:_COUNT], source.labels[:_COUNT]
         plotting.prediction_grid(
@@ -40,3 +45,10 @@ def draw_results(folder: epath.PathLike, run: Run, source: Source) -> str | None
         }
     plotting.comparison_grid(folder / "reconstructions.png", rows)
     return "reconstructions.png"
+
+
+def _few(source: LazySource) -> Source:
+    """Returns the examples to draw, from all over a source that is sorted by class."""
+    count = min(_COUNT, len(source))
+    positions = np.linspace(0, len(source) - 1, count).astype(int)
+    return source.subset(positions).in_memory()

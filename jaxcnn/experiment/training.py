@@ -18,6 +18,7 @@ from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.determinism import make_deterministic
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.observing import observers, throughput_of
+from jaxcnn.experiment.optimizer import peak_rate
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.experiment.stability import limits
 from jaxcnn.experiment.trials import shorten
@@ -100,6 +101,7 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
         config = experiment.config
     folder = epath.Path(config.run_dir)
     with contextlib.ExitStack() as stack:
+        stack.callback(experiment.close)
         # By one process: several would take each other's files for those of a run.
         processes.from_primary(lambda: take_folder(folder, experiment, stack))
         best, mode = experiment.run_config.best, experiment.run_config.mode
@@ -157,7 +159,7 @@ def _hooks(
         hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
     schedule = experiment.schedule
     if experiment.plateau is not None:
-        rate = config.optimizer.learning_rate
+        rate = peak_rate(config)
         plateau = ReduceOnPlateau(experiment.plateau, rate, schedule=schedule)
         hooks.append(plateau)
         schedule = plateau.rate

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from etils import epath
 
-from jaxcnn.data import EvalData, TrainData
+from jaxcnn.data import EvalData, TrainData, WorkerData
 from jaxcnn.run import CHECKPOINTS, CONFIG_FILE, RunConfig
 
 if TYPE_CHECKING:
@@ -74,8 +74,13 @@ def require_no_run(folder: epath.Path) -> None:
         )
 
 
-def _cut(batches: EvalData | None, count: int) -> EvalData | None:
+def _cut(
+    batches: EvalData | WorkerData | None, count: int
+) -> EvalData | WorkerData | None:
     if batches is None:
         return None
+    if isinstance(batches, WorkerData):
+        first = _cut(batches.data, count)
+        return WorkerData(first, batches.workers, timeout=batches.timeout)
     source = batches.source.subset(slice(count * batches.batch_size))
     return dataclasses.replace(batches, source=source)

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from jaxcnn.data import cache_folder, load_source
+from jaxcnn.data import cache_folder, carve_validation, load_source, make_crops
 from jaxcnn.data import tfds as reader
+from jaxcnn.data.tfds_lazy import TfdsRecords
 
 tfds = pytest.importorskip("tensorflow_datasets")
 PIL = pytest.importorskip("PIL.Image")
@@ -303,3 +305,58 @@ def test_tensorflow_is_never_imported(pets, tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )
     assert ended.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("file_format", ["array_record", "parquet"])
+def test_lazily_decoded_examples_are_the_same(prepared, file_format):
+    folder = prepared[file_format]
+    options = {"data_dir": folder, "decode": "lazy"}
+    crops = make_crops((3, 3), resize=3, random=False)
+    source = load_source("pets", "train[1:]", crops=crops, **options)
+    assert (len(source), source.class_names) == (5, ("cat", "dog"))
+    # A copy, as a worker process gets it, opens the files itself.
+    batch = pickle.loads(pickle.dumps(source)).batch(np.array([4, 0]))
+    np.testing.assert_array_equal(batch["image"], [_rgb(5)[:3], _rgb(1)[:3]])
+    assert batch["label"].tolist() == source.labels[[4, 0]].tolist() == [1, 1]
+    assert source.labels.tolist() == [1, 0, 1, 0, 1]
+
+
+def test_labels_of_lazily_decoded_examples_are_read_once(pets, monkeypatch):
+    options = {"data_dir": pets, "decode": "lazy", "image_size": (3, 3)}
+    reads = []
+    read = TfdsRecords.read
+    monkeypatch.setattr(
+        TfdsRecords, "read", lambda self, i: reads.append(i) or read(self, i)
+    )
+    source = load_source("pets", **options)
+    source.fingerprint()
+    assert not reads
+    train, validation = carve_validation(source, 2)
+    assert (len(train), len(validation)) == (4, 2)
+    assert reads == [0, 1, 2, 3, 4, 5]
+    assert len(load_source("pets", "validation", validation=2, **options)) == 2
+    assert len(reads) == 6
+
+
+def test_a_damaged_record_names_its_dataset(pets):
+    options = {"data_dir": pets, "decode": "lazy", "image_size": (3, 3)}
+    source = load_source("pets", **options)
+    (file,) = pets.rglob("pets-train*")
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(ValueError, match=r"the dataset in '.*pets/1.0.0' is damaged"):
+        source.batch(np.array([0]))
+
+
+def test_the_fingerprint_of_lazily_decoded_data_is_that_of_a_copy(pets, prepared):
+    options = {"decode": "lazy", "image_size": (3, 3)}
+    prints = [
+        load_source("pets", split, data_dir=folder, **options).fingerprint()
+        for split, folder in (
+            ("train", pets),
+            ("train", prepared["array_record"]),
+            ("train[1:]", pets),
+            ("test", pets),
+        )
+    ]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
