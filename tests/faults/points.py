@@ -1,4 +1,4 @@
-"""Points of a run at which it can be killed from inside, and what it is in the midst of.
+"""Points of a run at which it can be killed from inside, and what it is amid.
 
 Every function of `POINTS` is a point when it begins and another when it has ended. A
 kill at the beginning of a write first writes half of it, as a kill in the midst does.
@@ -10,8 +10,9 @@ import signal
 import threading
 from typing import NamedTuple
 
-import jaxcnn.checkpoint.checkpoints as saving
 from etils.epath.gpath import PosixGPath
+
+import jaxcnn.checkpoint.checkpoints as saving
 from jaxcnn.checkpoint import Checkpoints, folder, manifest, orbax_io
 from jaxcnn.checkpoint.folder import StepFolders
 from jaxcnn.data import TrainData

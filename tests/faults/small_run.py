@@ -52,7 +52,7 @@ def config(folder, steps=STEPS):
     """
     plain = integration.config(folder, steps)
     model = dataclasses.replace(plain.model, args=plain.model.args | {"features": [4]})
-    return dataclasses.replace(plain, model=model)
+    return dataclasses.replace(plain, model=model, patience=10_000)
 
 
 def prepare():
