@@ -12,6 +12,7 @@ import jax
 from jaxcnn.checkpoint import processes
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.train.hooks import Hook, make_hook
+from jaxcnn.train.interruption import owing
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics, require_means
@@ -63,6 +64,9 @@ class Loop:
             stopping; not a signal or a time limit, after which it may go on later.
         started: `time.monotonic()` at the first step of this start.
         first_step: The step at which this start began.
+        interrupted: The signal after which the run must end soon, or None: long hooks
+            leave off (see `jaxcnn.train.interruption`).
+        owed: The hook that left off at this step, or None.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class Loop:
         self.stop_reason: str | None = None
         self.complete = self.step >= num_steps
         self.started = time.monotonic()
+        self.interrupted: str | None = None
+        self.owed: Hook | None = None
         self._hooks = tuple(hooks)
         self._asked: str | None = None
         self._unread: collections.deque[tuple[int, Metrics]] = collections.deque()
@@ -155,7 +161,7 @@ class Loop:
             "window": self._window,
             "hooks": {
                 name: values
-                for name, hook in self._named_hooks()
+                for name, hook in self.named_hooks()
                 if (values := hook.state_dict())
             },
         }
@@ -163,10 +169,11 @@ class Loop:
     def load_values(self, values: dict[str, Any]) -> None:
         """Takes up what `saved_values` returned."""
         self._window = {k: list(v) for k, v in values.get("window", {}).items()}
-        for name, hook in self._named_hooks():
+        for name, hook in self.named_hooks():
             if name in values.get("hooks", {}):
                 hook.load_state_dict(values["hooks"][name])
 
+    @owing
     def advance(self, state: TrainState, metrics: Metrics, batch_size: int) -> None:
         """Takes the result of a step, still on its way on the device."""
         if not self.batch_size:
@@ -183,12 +190,22 @@ class Loop:
         if jax.process_count() > 1 and self.step % _AGREE_EVERY == 0:
             self._agree()
 
+    @owing
+    def finish_step(self) -> None:
+        """Calls the hooks that a former start, interrupted, still owes this step."""
+        if self.owed is None:
+            return
+        first, self.owed = self._hooks.index(self.owed), None
+        for hook in self._hooks[first:]:
+            hook.on_step(self)
+
     def _agree(self) -> None:
         """Ends the run if one of several processes was asked to."""
         if processes.any_process(self._asked is not None) and not self.complete:
             self.stop_reason = self._asked or "another process was asked to stop"
 
-    def _named_hooks(self) -> Iterable[tuple[str, Hook]]:
+    def named_hooks(self) -> Iterable[tuple[str, Hook]]:
+        """Yields every hook with the name under which its values are saved."""
         seen: collections.Counter[str] = collections.Counter()
         for hook in self._hooks:
             name = type(hook).__name__
@@ -251,13 +268,24 @@ def fit(
 
 
 def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -> None:
-    batches = prefetch(data, loop.step, loop.num_steps, place=place)
+    loop.finish_step()
+    if loop.stop_reason is not None:
+        return
+    batches = prefetch(
+        data,
+        loop.step,
+        loop.num_steps,
+        place=place,
+        stop_early=lambda: loop.interrupted is not None and jax.process_count() == 1,
+    )
     with contextlib.closing(batches):
         for _, batch in batches:
             state, metrics = step(loop.state, batch)
             loop.advance(state, metrics, jax.tree.leaves(batch)[0].shape[0])
             if loop.stop_reason is not None:
                 break
+    if loop.stop_reason is None and loop.step < loop.num_steps:
+        loop.stop(loop.interrupted or "the data ended")
 
 
 def _require_finite(step: int, metrics: PyTree) -> None:
