@@ -1,6 +1,7 @@
 """Bugs to plant: a harness that does not find each of them is worth nothing."""
 
 import contextlib
+import json
 
 import jax
 import pytest
@@ -68,8 +69,10 @@ def _saves_in_place(patch):
     )
 
     def finish(self, step, record):
-        (self.path(step) / "step.json").write_text("{}")
+        record = {"format": 1, "step": step, **record}
+        (self.path(step) / "step.json").write_text(json.dumps(record))
         folder.write_manifest(self.path(step))
+        self._records[step] = record
 
     patch.setattr(StepFolders, "finish", finish)
 

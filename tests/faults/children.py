@@ -24,6 +24,7 @@ class Board(ctypes.Structure):
         ("points", ctypes.c_int64),  # instrumented points passed
         ("main", ctypes.c_int64),  # what the main thread is in: an index of POINTS + 1
         ("saver", ctypes.c_int64),  # what the thread that completes saves is in
+        ("signalled", ctypes.c_int64),  # whether the signal was sent
     )
 
 

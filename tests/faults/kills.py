@@ -163,7 +163,7 @@ def _killed(child, folder, board, before, newest):
         kind = "before the first step"
     else:
         kind = "between saves"
-    wrong = "" if child.code == -9 else f"it ended by itself with {child.code}"
+    wrong = "" if child.code == -9 else f"it ended by itself: {child.result()}"
     where = tuple(phase for phase in phases if phase)
     return Killed(kind, where, max(newest, board.saved), wrong)
 

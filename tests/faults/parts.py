@@ -1,6 +1,7 @@
 """The parts of the harness in order, each with the runs that it breaks."""
 
-from tests.faults import kills
+from tests.faults import damage, disk, kills, planted, together
+from tests.faults.points import At
 from tests.faults.report import Report
 from tests.faults.small_run import prepare
 
@@ -10,12 +11,28 @@ class Workshop:
 
     def __init__(self, arguments, scratch, report):
         self.arguments, self.scratch, self.report = arguments, scratch, report
-        self._whole = {}
+        self._whole, self._folders = {}, 0
 
     def tell(self):
         """Writes what has been counted so far."""
         if self.arguments.json is not None:
             self.report.write(self.arguments.json)
+
+    def new_folder(self, name):
+        """Returns the path of a run that does not exist yet."""
+        self._folders += 1
+        return self.scratch / f"{name}_{self._folders}"
+
+    def stopped(self):
+        """Returns a run of 30 steps killed at step 17; to be copied or left as is."""
+        folder = self.scratch / "stopped"
+        if not folder.exists():
+            at = At("a step and its hooks", 33)
+            log = folder.with_suffix(".saves")
+            killed = kills.kill_at(folder, 30, at, log)
+            if killed.wrong:
+                raise RuntimeError(killed.wrong)
+        return folder
 
     def whole(self, steps):
         """Returns the run of so many steps that was never broken."""
@@ -33,7 +50,15 @@ def random_kills(shop):
     kills.kill_often(shop.report, folder, whole, count, seed, tell=shop.tell)
 
 
-PARTS = {"kills": random_kills}
+PARTS = {
+    "kills": random_kills,
+    "files": damage.break_files,
+    "disks": disk.break_disks,
+    "signals": together.run_signals,
+    "two": together.run_together,
+    "data": together.run_data,
+    "planted": planted.plant_all,
+}
 
 
 def run_parts(arguments, scratch):

@@ -58,14 +58,19 @@ def midst(board):
     return _MIDST[board.main], _MIDST[board.saver]
 
 
-def instrument(board, log, at=None, number=signal.SIGKILL):
+def die():
+    """Kills this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def instrument(board, log, at=None, act=die):
     """Makes this process note where it is, and kill itself at a point.
 
     Args:
         board: The shared `Board`.
         log: A file that gets a line for every checkpoint: its step and digest.
         at: The `At` to kill at, or None.
-        number: The signal.
+        act: What is done there.
     """
     passed = [0]
 
@@ -76,16 +81,13 @@ def instrument(board, log, at=None, number=signal.SIGKILL):
         passed[0] += 1
         return passed[0] == at.count
 
-    def die():
-        os.kill(os.getpid(), number)
-
     for index, (owner, name, what) in enumerate(POINTS):
-        setattr(owner, name, _wrapped(owner, name, index + 1, what, board, due, die))
+        setattr(owner, name, _wrapped(owner, name, index + 1, what, board, due, act))
     _note_progress(board)
     _note_saves(log)
 
 
-def _wrapped(owner, name, index, what, board, due, die):
+def _wrapped(owner, name, index, what, board, due, act):
     plain = getattr(owner, name)
 
     def function(*args, **options):
@@ -94,11 +96,12 @@ def _wrapped(owner, name, index, what, board, due, die):
         if field:
             setattr(board, field, index)
         if due(what):
-            _tear(name, args)
-            die()
+            if act is die:
+                _tear(name, args)
+            act()
         result = plain(*args, **options)
         if due(what):
-            die()
+            act()
         if field:
             setattr(board, field, before)
         return result
@@ -143,9 +146,9 @@ def _note_progress(board):
 def _note_saves(log):
     save = Checkpoints.save
 
-    def noted(self, step, state, *, metrics=None, info=None):
+    def noted(self, step, state, *, metrics=None, info=None, **options):
         line = f"{step} {digest(step, state, info, metrics)}\n"
-        started = save(self, step, state, metrics=metrics, info=info)
+        started = save(self, step, state, metrics=metrics, info=info, **options)
         if started:
             with open(log, "a") as file:
                 file.write(line)

@@ -31,6 +31,13 @@ class Report:
             self.counts[fault]["failed"] += 1
             self.failures.append(f"{fault}{detail and f' ({detail})'}: {outcome}")
 
+    def add_planted(self, bug, found):
+        """Counts a planted bug; one that was not found is a failure of the harness."""
+        self.notes.setdefault("planted bugs found", []).append(bug)
+        if not found:
+            self.notes["planted bugs found"].pop()
+            self.failures.append(f"the planted bug {bug!r} was not found")
+
     def table(self):
         """Returns the counts as a table in Markdown."""
         columns = ("tried", *OUTCOMES, "failed")

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import traceback
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def config(folder, steps=STEPS):
     """
     plain = integration.config(folder, steps)
     model = dataclasses.replace(plain.model, args=plain.model.args | {"features": [4]})
-    return dataclasses.replace(plain, model=model, patience=10_000)
+    data = dataclasses.replace(plain.data, eval_batch_size=8)
+    return dataclasses.replace(plain, model=model, data=data, patience=10_000)
 
 
 def prepare():
@@ -62,6 +64,7 @@ def prepare():
     from jaxcnn import plotting
 
     build_sources(config(""))
+    logging.getLogger("jaxcnn").setLevel(logging.ERROR)  # damage is what is wanted
     training.draw_results = lambda *args: None
     plotting.learning_curves = lambda *args, **options: None
 
