@@ -133,7 +133,7 @@ class StepFolders:
         """Returns step and suffix of everything that is ours."""
         try:
             names = [path.name for path in self.directory.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         matches = [_NAME.fullmatch(name) for name in names]
         return [(int(match[1]), match[2] or "") for match in matches if match]

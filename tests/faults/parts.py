@@ -58,7 +58,10 @@ PARTS = {
     "two": together.run_together,
     "data": together.run_data,
     "planted": planted.plant_all,
+    "planted_resuming": planted.plant_resuming,
 }
+#: Those that another holds.
+_WITHIN = {"planted_resuming"}
 
 
 def run_parts(arguments, scratch):
@@ -70,7 +73,7 @@ def run_parts(arguments, scratch):
     report = Report()
     shop = Workshop(arguments, scratch, report)
     for name, part in PARTS.items():
-        if name in (arguments.parts or PARTS):
+        if name in (arguments.parts or PARTS.keys() - _WITHIN):
             part(shop)
             shop.tell()
     return report

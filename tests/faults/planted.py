@@ -12,10 +12,20 @@ from tests.faults.small_run import build_once, contents, differences, live
 from tests.faults.together import term_amid, two_at_once
 
 
+def plant_resuming(shop):
+    """The part of the harness: bugs of going on, which take one process for all."""
+    found = call(
+        _resume_each, shop.stopped(), shop.scratch, shop.whole(30), seconds=3600
+    )
+    for bug, seen in found.items():
+        shop.report.add_planted(bug, seen)
+    return found
+
+
 def plant_all(shop):
     """The part of the harness: every planted bug must show."""
     base, whole = shop.stopped(), shop.whole(30)
-    found = call(_resume_each, base, shop.scratch, whole, seconds=3600)
+    found, resuming = {}, plant_resuming(shop)
     for bug in bugs.OF_SAVING:
         found[bug] = _after_a_kill(shop, bug, whole)
     for bug in bugs.OF_READING:
@@ -23,7 +33,7 @@ def plant_all(shop):
         found[bug] = any(outcome != EXACT for _, outcome, _ in outcomes)
     found["no lock"] = two_at_once(shop, "no lock") != EXACT
     found["signals forgotten"] = term_amid(shop, "step", "signals forgotten") != EXACT
-    if missing := bugs.BUGS.keys() - found.keys():
+    if missing := bugs.BUGS.keys() - found.keys() - resuming.keys():
         raise AssertionError(f"these bugs were not planted: {missing}")
     for bug, seen in found.items():
         shop.report.add_planted(bug, seen)

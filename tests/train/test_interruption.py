@@ -119,6 +119,33 @@ def test_records_of_a_step_half_done_are_not_doubled_by_a_kill(tmp_path):
     assert [r.get("split") for r in read_metrics(tmp_path)] == ["a", "b", None]
 
 
+def test_damaged_lines_of_records_are_left_out_and_reported(tmp_path, caplog):
+    good = '{"step": 3, "split": "a"}'
+    lines = ['{"start": 0}', good, '{"step": "4"}', "[]", "\ufffd", good, '{"st']
+    (tmp_path / "00000.jsonl").write_bytes(
+        "\n".join(lines).replace("\ufffd", "{").encode() + b"\xff"
+    )
+    assert len(read_metrics(tmp_path)) == 2
+    path = tmp_path / "00000.jsonl"
+    assert [r.getMessage() for r in caplog.records] == [
+        f"Line {number} of {path} is damaged and left out." for number in (3, 4, 5)
+    ]
+
+
+def test_records_on_a_full_disk_name_their_folder(tmp_path, monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    lines = JsonLines(tmp_path)
+    lines._file = Full()
+    with pytest.raises(OSError, match=f"written to {tmp_path}: No space left"):
+        lines.on_record(None, {"step": 1})
+
+
 def test_an_evaluation_does_not_run_far_ahead(monkeypatch):
     """What leaves off would have to wait for all that is on its way."""
     waited = []
