@@ -13,6 +13,7 @@ from jaxcnn.checkpoint import processes
 from jaxcnn.data.prefetch import prefetch
 from jaxcnn.train.compilation import compile_ahead
 from jaxcnn.train.hooks import Hook, SaveCheckpoints, make_hook
+from jaxcnn.train.interruption import owing
 from jaxcnn.train.nonfinite import NONFINITE, NonFiniteError, Watch, leave_out
 from jaxcnn.train.parallel import ParallelStep, parallelize
 from jaxcnn.train.state import TrainState
@@ -57,6 +58,9 @@ class Loop:
         watch: What was seen of steps that are not finite.
         explain: `explain(step)` says why a step was not finite; None unless a hook
             (`DebugNans`) has set it.
+        interrupted: The signal after which the run must end soon, or None: long hooks
+            leave off (see `jaxcnn.train.interruption`).
+        owed: The hook that left off at this step, or None.
     """
 
     def __init__(
@@ -86,6 +90,8 @@ class Loop:
         self.seed = seed
         self.watch = Watch(10, 0) if watch is None else watch
         self.explain: Callable[[int], str] | None = None
+        self.interrupted: str | None = None
+        self.owed: Hook | None = None
         self._failure: NonFiniteError | None = None
         self._hooks = tuple(hooks)
         self._asked: str | None = None
@@ -203,7 +209,7 @@ class Loop:
             "window": self._window,
             "hooks": {
                 name: values
-                for name, hook in self._named_hooks()
+                for name, hook in self.named_hooks()
                 if (values := hook.state_dict())
             },
         }
@@ -212,10 +218,11 @@ class Loop:
         """Takes up what `saved_values` returned."""
         self._window = {k: list(v) for k, v in values.get("window", {}).items()}
         self.watch.load_values(values)
-        for name, hook in self._named_hooks():
+        for name, hook in self.named_hooks():
             if name in values.get("hooks", {}):
                 hook.load_state_dict(values["hooks"][name])
 
+    @owing
     def advance(self, state: TrainState, metrics: Metrics, batch_size: int) -> None:
         """Takes the result of a step, still on its way on the device."""
         if not self.batch_size:
@@ -232,6 +239,15 @@ class Loop:
         if jax.process_count() > 1 and self.step >= self._agree_at:
             self._agree()
 
+    @owing
+    def finish_step(self) -> None:
+        """Calls the hooks that a former start, interrupted, still owes this step."""
+        if self.owed is None:
+            return
+        first, self.owed = self._hooks.index(self.owed), None
+        for hook in self._hooks[first:]:
+            self.clock.hook(hook.on_step, self)
+
     def _agree(self) -> None:
         """Ends the run if one of several processes was asked to; says when to ask next.
 
@@ -247,7 +263,8 @@ class Loop:
         if reasons and not self.complete:
             self.stop_reason = reasons[0]
 
-    def _named_hooks(self) -> Iterable[tuple[str, Hook]]:
+    def named_hooks(self) -> Iterable[tuple[str, Hook]]:
+        """Yields every hook with the name under which its values are saved."""
         seen: collections.Counter[str] = collections.Counter()
         for hook in self._hooks:
             name = type(hook).__name__
@@ -370,7 +387,16 @@ def _start(
 
 
 def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -> None:
-    batches = prefetch(data, loop.step, loop.num_steps, place=place)
+    loop.finish_step()
+    if loop.stop_reason is not None:
+        return
+    batches = prefetch(
+        data,
+        loop.step,
+        loop.num_steps,
+        place=place,
+        stop_early=lambda: loop.interrupted is not None and jax.process_count() == 1,
+    )
     with contextlib.closing(batches):
         loop.clock.switch("input")
         for k, batch in batches:
@@ -386,6 +412,8 @@ def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -
             loop.clock.switch("input")
             if loop.stop_reason is not None:
                 break
+    if loop.stop_reason is None and loop.step < loop.num_steps:
+        loop.stop(loop.interrupted or "the data ended")
 
 
 def _averages(sums: dict[str, list[float]]) -> dict[str, float]:
