@@ -3,7 +3,7 @@
 from tests.faults import damage, disk, kills, planted, together
 from tests.faults.points import At
 from tests.faults.report import Report
-from tests.faults.small_run import prepare
+from tests.faults.small_run import look, prepare
 
 
 class Workshop:
@@ -24,14 +24,19 @@ class Workshop:
         return self.scratch / f"{name}_{self._folders}"
 
     def stopped(self):
-        """Returns a run of 30 steps killed at step 17; to be copied or left as is."""
+        """Returns a run of 30 steps killed at step 18; to be copied or left as is.
+
+        It has checkpoints of 15 and 16, the latter amid a window of the training log,
+        and records of 18, made before the save that was its death.
+        """
         folder = self.scratch / "stopped"
         if not folder.exists():
-            at = At("a step and its hooks", 33)
+            at = At("making the folder of a save", 21)  # twice a save, the eleventh
             log = folder.with_suffix(".saves")
             killed = kills.kill_at(folder, 30, at, log)
-            if killed.wrong:
-                raise RuntimeError(killed.wrong)
+            good = look(folder)[0][-2:]
+            if killed.wrong or good != [15, 16]:
+                raise RuntimeError(killed.wrong or f"the good steps are {good}")
         return folder
 
     def whole(self, steps):

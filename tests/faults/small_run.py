@@ -64,7 +64,8 @@ def prepare():
     from jaxcnn import plotting
 
     build_sources(config(""))
-    logging.getLogger("jaxcnn").setLevel(logging.ERROR)  # damage is what is wanted
+    for name in ("jaxcnn", "absl", "asyncio"):  # of what is damaged on purpose
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     training.draw_results = lambda *args: None
     plotting.learning_curves = lambda *args, **options: None
 
