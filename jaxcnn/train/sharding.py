@@ -75,6 +75,7 @@ def state_shardings(state: PyTree, mesh: Mesh, shard: Shard | None = None) -> Py
             splits an axis that the devices do not divide; if nothing is split.
 
     Example:
+        >>> from jaxcnn.train import TrainState
         >>> mesh = jax.make_mesh((1,), ("fsdp",))
         >>> weights = {"kernel": jax.ShapeDtypeStruct((8, 4), "float32")}
         >>> zeros = jax.eval_shape(lambda: 0)
