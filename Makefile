@@ -2,8 +2,9 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 TEST_ARGS ?=
+FAULT_ARGS ?=
 
-.PHONY: demo test lint format parity parity-full slow bench docs clean
+.PHONY: demo test lint format parity parity-full slow faults bench docs clean
 
 demo: .venv/.ready ## train a LeNet on handwritten digits and show the result
 	@$(PY) experiments/digits_lenet.py --run runs/demo --fresh --overwrite
@@ -13,6 +14,9 @@ test: .venv/.ready ## the default tests, under five minutes on two cores
 
 slow: .venv/.ready ## the tests that take minutes each
 	@$(PY) -m pytest -q -m slow $(TEST_ARGS)
+
+faults: .venv/.ready ## break one run 300 times, and files, disks, data; counts in faults.json
+	@nice $(PY) -m tests.faults --json faults.json $(FAULT_ARGS)
 
 lint: .venv/.ready ## style
 	@$(PY) -m ruff format --check .

@@ -89,7 +89,7 @@ def get_config(recipe: str = "paper") -> ExperimentConfig:
             weight_decay=1e-4,
         ),
         epochs=90,
-        bfloat16=True,
+        precision="bfloat16",
         parallel="mesh",
     )
 
@@ -111,7 +111,7 @@ def fake_config(folder: str) -> ExperimentConfig:
         ),
         steps=6,
         # In which a CPU is slow.
-        bfloat16=False,
+        precision="float32",
     )
 
 

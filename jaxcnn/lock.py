@@ -83,7 +83,7 @@ class RunLock:
         try:
             holder = json.loads(file.read())
             who = f"process {holder['pid']} on {holder['host']}"
-        except (ValueError, KeyError):  # it has the lock but has not written yet
+        except (ValueError, KeyError, TypeError):  # not written yet, or garbage
             who = "another process"
         return BlockingIOError(
             f"The run folder {self.directory} is in use by {who}. "

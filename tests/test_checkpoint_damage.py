@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from jaxcnn.checkpoint import Checkpoints, folder, manifest
+from jaxcnn.checkpoint import Checkpoints, folder, manifest, orbax_io
 
 TREE = {"w": jnp.arange(4.0), "rng": jax.random.key(0), "step": 1}
 METRICS = {"accuracy": 0.5}
@@ -189,6 +189,72 @@ def test_a_damaged_step_later_than_the_newest_is_left_alone(directory):
         checkpoints.save(4, TREE)
         assert checkpoints.steps == [4]
         assert list(checkpoints.damaged) == [9]
+
+
+def deletes(directory, step):
+    """Does what the writer of another process does when it has newer steps."""
+    (directory / f"step_{step:08d}").rename(directory / f"step_{step:08d}.deleting")
+    shutil.rmtree(directory / f"step_{step:08d}.deleting")
+
+
+@pytest.mark.parametrize("which", ["latest", "best"])
+def test_a_step_deleted_while_it_is_read_gives_the_next(directory, monkeypatch, which):
+    gone = {"latest": 3, "best": 2}[which]
+    plain, deleted = orbax_io.read, []
+
+    def read(path, placements):
+        if not deleted:
+            deleted.append(gone)
+            deletes(directory, gone)
+        return plain(path, placements)
+
+    monkeypatch.setattr(orbax_io, "read", read)
+    checkpoints = Checkpoints(directory, best="accuracy")
+    restored = checkpoints.restore(TREE, which)
+    assert restored.step == restored.state["step"] == {"latest": 2, "best": 3}[which]
+    assert checkpoints.damaged == {}
+
+
+def test_a_step_deleted_between_its_verification_and_its_use(directory, monkeypatch):
+    plain = folder.find_damage
+
+    def find_damage(path):
+        damage = plain(path)
+        if path.name.endswith("3"):
+            deletes(directory, 3)
+        return damage
+
+    monkeypatch.setattr(folder, "find_damage", find_damage)
+    assert Checkpoints(directory).restore(TREE).step == 2
+
+
+def test_all_steps_replaced_while_they_are_looked_at(directory, monkeypatch):
+    plain = folder.StepFolders.verify
+    steps = iter([3, 2, 1])
+
+    def verify(self, step):
+        if (gone := next(steps, None)) is not None:
+            if gone == 3:
+                with Checkpoints(directory, keep=9) as writer:
+                    writer.save(4, {**TREE, "step": 4})
+            deletes(directory, gone)
+        return plain(self, step)
+
+    checkpoints = Checkpoints(directory)
+    assert checkpoints.steps == [1, 2, 3]
+    monkeypatch.setattr(folder.StepFolders, "verify", verify)
+    assert checkpoints.restore(TREE).step == 4
+
+
+def test_a_step_can_be_replaced_by_who_saved_it(directory):
+    with Checkpoints(directory, keep=3) as checkpoints:
+        assert checkpoints.restore(TREE).step == 3
+        assert checkpoints.save(3, {**TREE, "step": 33}, replace=True)
+        assert checkpoints.steps == [1, 2, 3]
+        with pytest.raises(ValueError, match="Step 2 cannot be saved"):
+            checkpoints.save(2, TREE, replace=True)
+    assert Checkpoints(directory).restore(TREE).state["step"] == 33
+    assert not [p for p in directory.iterdir() if p.suffix]
 
 
 class Killed(BaseException):

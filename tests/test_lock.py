@@ -45,9 +45,10 @@ def test_a_lock_of_another_process_names_it_and_dies_with_it(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
 
 
-def test_a_holder_that_has_not_written_its_name_yet(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"{}", b"\xff{", b'{"pid": 1'])
+def test_a_holder_whose_name_cannot_be_read(tmp_path, content):
     with RunLock(tmp_path):
-        (tmp_path / ".lock").write_text("")
+        (tmp_path / ".lock").write_bytes(content)
         with pytest.raises(BlockingIOError, match="in use by another process"):
             RunLock(tmp_path).__enter__()
 

@@ -159,6 +159,7 @@ class Checkpoints:
         *,
         metrics: Mapping[str, float] | None = None,
         info: Mapping[str, Any] | None = None,
+        replace: bool = False,
     ) -> bool:
         """Starts to save a step; waits first for the save before it.
 
@@ -172,6 +173,8 @@ class Checkpoints:
             metrics: Numbers by name, among them `best` if that is set. Without them
                 the step does not compete for the best.
             info: Anything small that JSON can hold.
+            replace: Whether the step that was last saved or restored here is saved
+                again, in the place of what is on disk.
 
         Returns:
             Whether a save was started.
@@ -183,9 +186,10 @@ class Checkpoints:
         """
         self.wait()
         step = operator.index(step)
-        if step == self._current:
+        if step == self._current and not replace:
             return False
-        self._check_step(step)
+        if step != self._current:
+            self._check_step(step)
         table, arrays = leaves.pack(state)
         record = {
             "metrics": self._check_metrics(metrics),
@@ -247,9 +251,18 @@ class Checkpoints:
                 shapes or dtypes differ from the target's, with both sides listed.
         """
         self.wait()
-        chosen = processes.from_primary(functools.partial(self._choose, step))
+        while True:
+            chosen = processes.from_primary(functools.partial(self._choose, step))
+            try:
+                return self._read(chosen, target, partial)
+            except Exception:
+                # Where another process trains, it may be deleted while we read.
+                if jax.process_count() > 1 or self._folders.path(chosen).exists():
+                    raise
+
+    def _read(self, chosen: int, target: PyTree | None, partial: bool) -> Restored:
         folder = self._folders.path(chosen)
-        record = self._folders.good()[chosen]
+        record = self._folders.record(chosen)
         state = leaves.unpack(
             record["leaves"],
             target,
@@ -355,10 +368,12 @@ class Checkpoints:
                 "Which checkpoint is the best is not known: name the metric, as in "
                 f"Checkpoints({str(self.directory)!r}, best='accuracy')."
             )
-        good = self._ranked() if step == "best" else list(self._folders.good())[::-1]
-        for candidate in good:
-            if self._folders.verify(candidate):
-                return candidate
+        before = None
+        while before != (before := self._folders.on_disk()):
+            good = list(self._folders.good())[::-1]
+            for candidate in self._ranked() if step == "best" else good:
+                if self._folders.verify(candidate):
+                    return candidate
         kind = f" with the metric {self._best!r}" if step == "best" else ""
         where = f"{self.directory}{self._all_damage()}"
         raise ValueError(f"There is no good checkpoint{kind} in {where}.")

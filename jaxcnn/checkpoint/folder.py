@@ -51,6 +51,10 @@ class StepFolders:
         """Returns all steps, good or damaged, in order."""
         return sorted(step for step, suffix in self._entries() if not suffix)
 
+    def record(self, step: int) -> Record:
+        """Returns the record of a step that was found good."""
+        return self._records[step]
+
     def good(self) -> dict[int, Record]:
         """Returns the records of all good steps, in order."""
         steps = self.on_disk()
@@ -69,8 +73,11 @@ class StepFolders:
         self._records.pop(step, None)
         damage = find_damage(self.path(step))
         if damage is None:
-            record = json.loads((self.path(step) / _RECORD).read_text())
-            damage = _objection(record, step)
+            try:
+                record = json.loads((self.path(step) / _RECORD).read_text())
+                damage = _objection(record, step)
+            except OSError as error:
+                damage = f"cannot be read ({error})"
         if damage is None:
             self._records[step] = record
             self._damage.pop(step, None)
@@ -101,9 +108,12 @@ class StepFolders:
         record = {"format": _FORMAT, "step": step, **record}
         (folder / _RECORD).write_text(json.dumps(record, indent=1))
         write_manifest(folder)
-        if self.path(step).exists():  # damaged, else it would not be written again
-            self.delete(step)
+        doomed = None
+        if self.path(step).exists():  # damaged, or to be replaced
+            doomed = self.path(step).rename(self.path(step, ".deleting"))
         folder.rename(self.path(step))
+        if doomed is not None:
+            doomed.rmtree()
         self._damage.pop(step, None)
         self._records[step] = record
 
@@ -121,9 +131,11 @@ class StepFolders:
 
     def _entries(self) -> list[tuple[int, str]]:
         """Returns step and suffix of everything that is ours."""
-        if not self.directory.exists():
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        matches = [_NAME.fullmatch(path.name) for path in self.directory.iterdir()]
+        matches = [_NAME.fullmatch(name) for name in names]
         return [(int(match[1]), match[2] or "") for match in matches if match]
 
 

@@ -53,7 +53,9 @@ class TrainData:
 
     def __post_init__(self):
         check_seed(self.seed)
-        check_sampling(self.sampling, self.source.labels, self.shuffle)
+        # A source read lazily may have to be gone through for its labels.
+        labels = None if self.sampling == "uniform" else self.source.labels
+        check_sampling(self.sampling, labels, self.shuffle)
         self._share = _share(self.batch_size, self.process_index, self.process_count)
         self.source.validate()
         self._order = (-1, np.empty(0, np.int64))

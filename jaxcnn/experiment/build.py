@@ -344,7 +344,12 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         class_names=_class_names(source, arguments) if classifies else (),
         preprocess=preprocess,
         class_weights=weights,
-        best=(("accuracy" if classifies else "loss") if config.data.held_out else None),
+        best=(
+            ("accuracy" if classifies else "loss")
+            # How far the last step overfits is the question, not which was best.
+            if config.data.held_out and not config.overfit_batches
+            else None
+        ),
         mode="max" if classifies else "min",
         batch_groups=batch_groups(config),
         averaged=config.ema is not None,

@@ -6,6 +6,7 @@ from jaxcnn.train.compilation import compile_ahead
 from jaxcnn.train.debug_nans import NonFinite, find_nonfinite
 from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
 from jaxcnn.train.evaluate import evaluate
+from jaxcnn.train.fit import fit
 from jaxcnn.train.hooks import (
     DebugNans,
     DrawCurves,
@@ -25,7 +26,7 @@ from jaxcnn.train.hooks import (
     read_metrics,
     read_reports,
 )
-from jaxcnn.train.loop import Loop, fit
+from jaxcnn.train.loop import Loop
 from jaxcnn.train.loss_scale import LossScale, init_loss_scale
 from jaxcnn.train.mesh import make_mesh
 from jaxcnn.train.multi_label import multi_label

@@ -1,12 +1,16 @@
 """Evaluates a state over a whole split, every example once."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
 from jaxcnn.typing import Batch
+
+#: Batches that may be under way on the device.
+_AHEAD = 4
 
 
 def evaluate(
@@ -27,8 +31,14 @@ def evaluate(
     Raises:
         ValueError: if there is no batch, or no example counts.
     """
-    # Dispatched one after the other; read only when all are on their way.
-    results = jax.device_get([step(state, batch) for batch in batches])
+    results: list[Any] = []
+    for batch in batches:
+        results.append(step(state, batch))
+        # The device is never idle, and yet not more than this is on its way: what
+        # breaks off (see `Evaluate`) would have to wait for it.
+        if len(results) > _AHEAD:
+            jax.block_until_ready(results[-1 - _AHEAD])
+    results = jax.device_get(results)
     if not results:
         raise ValueError("There is nothing to evaluate: no batches.")
     values = {}

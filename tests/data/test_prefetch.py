@@ -145,3 +145,56 @@ def test_an_iterator_never_started_starts_no_thread():
 def test_depth_below_one_is_refused_at_once():
     with pytest.raises(ValueError, match="depth is 0, expected 1 or more"):
         prefetch(Recorder(), 0, 1, depth=0)
+
+
+class Hangs:
+    """Gives no batch from 2 on."""
+
+    def __init__(self):
+        self.go_on = threading.Event()
+
+    def __getitem__(self, k):
+        if k >= 2:
+            self.go_on.wait(30)
+        return k
+
+
+def test_a_batch_that_does_not_come_is_an_error():
+    data = Hangs()
+    batches = prefetch(data, 0, 9, timeout=0.3)
+    assert [next(batches), next(batches)] == [(0, 0), (1, 1)]
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"Batch 2 was not there after 0.3 s"):
+        next(batches)
+    assert time.monotonic() - began < 4  # nothing waits for the thread that hangs
+    data.go_on.set()
+
+
+def test_a_long_wait_is_reported(monkeypatch, caplog):
+    module = importlib.import_module("jaxcnn.data.prefetch")
+    monkeypatch.setattr(module, "_REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.05)
+    data = Hangs()
+    with pytest.raises(TimeoutError):
+        list(prefetch(data, 0, 9, timeout=0.4))
+    data.go_on.set()
+    assert [r.getMessage() for r in caplog.records] == [
+        "Batch 2 has been waited for since 0 s."
+    ]
+
+
+def test_a_wait_can_be_ended():
+    data, asked = Hangs(), []
+
+    def stop_early():
+        asked.append(1)
+        return len(asked) > 1
+
+    assert list(prefetch(data, 0, 9, stop_early=stop_early)) == [(0, 0), (1, 1)]
+    data.go_on.set()
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_a_timeout_that_is_none(timeout):
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        prefetch(Recorder(), 0, 1, timeout=timeout)

@@ -34,6 +34,7 @@ def saved(directory, name):
     """Returns the leaves of the newest checkpoint under a name."""
     with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
         state = flatten_named(checkpoints.restore().state)
+    state["rng"] = jax.random.key_data(state["rng"])
     return {k.removeprefix(name): v for k, v in state.items() if k.startswith(name)}
 
 

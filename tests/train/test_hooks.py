@@ -218,10 +218,16 @@ def test_a_signal_of_an_earlier_run_does_not_end_the_next(step):
     assert fit(state, step, nets.Batches(), num_steps=5, hooks=[hook]).step == 5
 
 
-def test_a_second_signal_aborts(step):
-    hooks = [Signals(signal.SIGTERM, 2), StopOnSignal()]
-    with pytest.raises(KeyboardInterrupt, match="second SIGTERM"):
+def test_a_second_ctrl_c_aborts(step):
+    hooks = [Signals(signal.SIGINT, 2), StopOnSignal()]
+    with pytest.raises(KeyboardInterrupt, match="SIGINT again"):
         fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks)
+
+
+def test_sigterm_may_come_twice(step):
+    """`timeout` sends it to the process and then to its group."""
+    hooks = [Signals(signal.SIGTERM, 2), StopOnSignal()]
+    assert fit(start(), step, nets.Batches(), num_steps=9, hooks=hooks).step == 3
 
 
 def hooks_of(directory, checkpoints, eval_step):

@@ -14,6 +14,7 @@ from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.train.ema import replace_weights, weights_of
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.hooks.base import Hook, require_positive
+from jaxcnn.train.interruption import interruptible
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
 from jaxcnn.tree import nearest
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 class Evaluate(Hook):
     """Makes a record of an evaluation every `every` steps and at the end of the run.
+
+    A run that must end soon (see `StopOnSignal`) leaves the evaluation to the start
+    that goes on with it.
 
     Args:
         step: The evaluation step, from `parallelize(make_eval_step(...))`.
@@ -52,7 +56,8 @@ class Evaluate(Hook):
         """Evaluates where it is due."""
         if loop.step % self.every == 0 or loop.complete:
             loop.read()  # a state that is not finite is not worth a record
-            loop.record(self.split, evaluate(self.step, loop.state, self.batches))
+            batches = interruptible(loop, self, self.batches)
+            loop.record(self.split, evaluate(self.step, loop.state, batches))
 
 
 class EarlyStopping(Hook):

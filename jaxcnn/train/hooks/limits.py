@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 class StopOnSignal(Hook):
     """Ends the run after the current step on SIGINT (Ctrl-C) or SIGTERM.
 
-    The hooks' `on_end` still runs, so a `SaveCheckpoints` saves. A second signal aborts
-    at once. Signals can be caught in the main thread only; elsewhere the hook does
-    nothing.
+    The hooks' `on_end` still runs, so a `SaveCheckpoints` saves. An evaluation, and a
+    wait for data, leave off: what a scheduler gives is seconds. A second Ctrl-C aborts
+    at once; a second SIGTERM does not, as `timeout` and others send it twice. Signals
+    can be caught in the main thread only; elsewhere the hook does nothing.
     """
 
     def __init__(self) -> None:
+        self._loop: Loop | None = None
         self._previous: dict[signal.Signals, Any] = {}
         self._received: signal.Signals | None = None
 
     def on_start(self, loop: Loop) -> None:
         """Takes the signals over."""
-        self._received = None
+        self._received, self._loop = None, loop
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)
@@ -40,15 +42,20 @@ class StopOnSignal(Hook):
 
     def close(self) -> None:
         """Gives the signals back."""
+        self._loop = None
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
+            if number == signal.SIGTERM:
+                return
             self.close()
-            raise KeyboardInterrupt(f"second {signal.Signals(number).name}")
+            raise KeyboardInterrupt(f"{signal.Signals(number).name} again")
         self._received = signal.Signals(number)
+        if self._loop is not None:
+            self._loop.interrupted = self._received.name
 
 
 class TimeLimit(Hook):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -93,19 +94,30 @@ class JsonLines(Hook):
     def __init__(self, directory: epath.PathLike) -> None:
         self.directory = epath.Path(directory)
         self._file: Any = None
+        self._first: dict[str, Any] | None = None
+        self._loop: Loop | None = None
+        self._newest = (-1, 0)  # step, and how many records were made at it
 
     def on_start(self, loop: Loop) -> None:
-        """Opens this start's file with a line that says at which step it begins."""
+        """Opens this start's file, whose first line says at which step it begins."""
+        self._loop, self._newest = loop, (loop.step, 0)
         if not writes_files():
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in _files(self.directory)]
         number = max(numbers, default=-1) + 1
         self._file = (self.directory / f"{number:05d}.jsonl").open("w")
-        self._write({"start": loop.step, "time": time.time()})
+        self._first = {"start": loop.step, "time": time.time()}
+
+    def on_step(self, loop: Loop) -> None:
+        """Writes the first line, if no record of this step has."""
+        self._begin()
 
     def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
         """Writes the record, at once, so that a kill loses none."""
+        self._begin()
+        step, count = self._newest
+        self._newest = (record["step"], count + 1 if record["step"] == step else 1)
         if self._file is not None:
             self._write({**record, "time": time.time()})
 
@@ -114,32 +126,60 @@ class JsonLines(Hook):
         if self._file is not None:
             self._write({"report": name, "step": loop.step, "values": values})
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns how many records there are of a step that is half done."""
+        loop = self._loop
+        if loop is None or loop.owed is None:
+            return {}
+        step, count = self._newest
+        return {"made": count if step == loop.step else 0}
+
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        """Drops the records of the step that are to be made again."""
+        if self._first is not None:
+            self._first["made"] = values["made"]
+        self._newest = (self._newest[0], values["made"])
+
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:
-            self._file.close()
+            with self._file:
+                self._begin()
             self._file = None
 
+    def _begin(self) -> None:
+        first, self._first = self._first, None
+        if first is not None:
+            self._write(first)
+
     def _write(self, values: dict[str, Any]) -> None:
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(values) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(
+                f"The records cannot be written to {self.directory}: "
+                f"{error.strerror or error}."
+            ) from error
 
 
 def read_metrics(directory: epath.PathLike) -> list[dict[str, Any]]:
     """Returns the records of all starts of a run as if it had never stopped.
 
     What a start wrote past the step from which the next one resumed is dropped: the
-    next one made those steps again. So is a last line that a kill cut short.
+    next one made those steps again. So is a last line that a kill cut short. Another
+    line that is damaged is left out, and reported to the log (`"jaxcnn"`).
 
     Args:
         directory: The folder that `JsonLines` wrote; a missing one has no records.
     """
     records: list[dict[str, Any]] = []
-    for values in _lines(epath.Path(directory)):
-        if "start" in values:
-            records = [r for r in records if r["step"] <= values["start"]]
-        elif "report" not in values:
-            records.append(values)
+    for path in _files(epath.Path(directory)):
+        for values in _lines(path):
+            if "start" in values:
+                records = _kept(records, values["start"], values.get("made"))
+            elif "report" not in values:
+                records.append(values)
     return records
 
 
@@ -156,21 +196,37 @@ def read_reports(directory: epath.PathLike) -> list[dict[str, Any]]:
     """
     reports: list[dict[str, Any]] = []
     start = 0
-    for values in _lines(epath.Path(directory)):
-        start = values.get("start", start)
-        if "report" in values:
-            reports.append({"start": start, **values})
+    for path in _files(epath.Path(directory)):
+        for values in _lines(path):
+            start = values.get("start", start)
+            if "report" in values:
+                reports.append({"start": start, **values})
     return reports
 
 
-def _lines(directory: epath.Path) -> Iterator[dict[str, Any]]:
-    """Yields the lines of all starts, but for one that a kill cut short."""
-    for path in _files(directory):
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                break
+def _kept(
+    records: list[dict[str, Any]], start: int, made: int | None
+) -> list[dict[str, Any]]:
+    """Returns the records up to a step; of one that was half done the first `made`."""
+    before = [record for record in records if record["step"] < start]
+    return before + [r for r in records if r["step"] == start][:made]
+
+
+def _lines(path: epath.Path) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a file that are whole; a damaged one is reported."""
+    lines = path.read_bytes().decode(errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            whole = isinstance(values.get("start", values.get("step")), int)
+        except (ValueError, AttributeError):
+            whole = False
+        if whole:
+            yield values
+        elif number < len(lines):  # the last may have been cut short by a kill
+            logging.getLogger("jaxcnn").warning(
+                "Line %d of %s is damaged and left out.", number, path
+            )
 
 
 class TensorBoard(Hook):

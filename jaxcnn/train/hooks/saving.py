@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.train.hooks.base import Hook, require_positive
+from jaxcnn.train.interruption import load_owed, owed_values
 from jaxcnn.train.state import TrainState
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class SaveCheckpoints(Hook):
         self._loaded: dict[str, Any] | None = None
         self._metrics: tuple[int, dict[str, float]] | None = None
         self._saved_step: int | None = None
+        self._saved_half = False
 
     def resume(
         self,
@@ -80,7 +82,10 @@ class SaveCheckpoints(Hook):
     def on_start(self, loop: Loop) -> None:
         """Gives the loop and its hooks what was saved for them."""
         if self._loaded is not None:
-            loop.load_values(self._loaded.get("loop", {}))
+            values = self._loaded.get("loop", {})
+            loop.load_values(values)
+            load_owed(loop, values)
+            self._saved_half = loop.owed is not None
 
     def on_record(self, loop: Loop, record: dict[str, Any]) -> None:
         """Keeps the metrics of the newest evaluation for the save."""
@@ -103,13 +108,17 @@ class SaveCheckpoints(Hook):
         return self._metrics is not None and self._metrics[0] == loop.step
 
     def _save(self, loop: Loop) -> None:
-        if self._saved_step == loop.step:
+        # What was saved of a step half done is replaced once it is done.
+        replace = self._saved_half and loop.owed is None
+        if self._saved_step == loop.step and not replace:
             return
-        values = loop.saved_values()
+        values = loop.saved_values() | owed_values(loop)
         self.checkpoints.save(
             loop.step,
             loop.state,
             metrics=self._metrics[1] if self._evaluated(loop) else None,
             info={**self.info, "loop": values},
+            replace=replace,
         )
+        self._saved_half = loop.owed is not None
         self._saved_step = loop.step
