@@ -53,7 +53,7 @@ def bootstrap_interval(
         >>> right = np.arange(100) % 10 > 0
         >>> value, low, high = bootstrap_interval(np.mean, right)
         >>> print(f"{value:.2f}, {low:.2f} to {high:.2f}")
-        0.90, 0.84 to 0.95
+        0.90, 0.83 to 0.95
 
     References:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.

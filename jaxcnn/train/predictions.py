@@ -85,7 +85,8 @@ def collect(
 
     Example:
         >>> from jaxcnn.data import EvalData, from_arrays
-        >>> source = from_arrays(np.ones((5, 2, 2, 1), np.float32), [0, 1, 0, 1, 1])
+        >>> images = np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 2, 2, 1)
+        >>> source = from_arrays(images, [0, 1, 0, 1, 1])
         >>> step = make_collect_step(lambda variables, images: images.sum((1, 2)))
         >>> state = TrainState(0, {}, {}, (), jax.random.key(0), {})
         >>> collect(jax.jit(step), state, EvalData(source, 4)).outputs.shape
