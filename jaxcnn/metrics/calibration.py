@@ -195,9 +195,14 @@ def brier_score(probabilities: Any, labels: Any, mask: Any = None) -> float:
     return total / 2 if classes == 2 else total
 
 
-def _edges(bins: int) -> np.ndarray:
+def check_bins(bins: int) -> None:
+    """Raises ValueError unless `bins` is a whole number of at least 1."""
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise ValueError(f"bins must be a whole number of at least 1, got {bins!r}.")
+
+
+def _edges(bins: int) -> np.ndarray:
+    check_bins(bins)
     return np.linspace(0, 1, bins + 1)
 
 

@@ -26,6 +26,38 @@ class Steps(NamedTuple):
     fp: np.ndarray
 
 
+class Ranked:
+    """Scores in order, sorted once, of examples that may then count several times."""
+
+    def __init__(self, scores: np.ndarray, positive: np.ndarray) -> None:
+        """Sorts the examples.
+
+        Args:
+            scores: `[n]`, float64.
+            positive: Whether each is positive, `[n]`, booleans.
+        """
+        self._order = np.argsort(-scores, kind="stable")
+        self._positive = positive[self._order]
+        scores = scores[self._order]
+        # Equal scores pass a threshold together.
+        self._last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+        self._thresholds = np.append(np.inf, scores[self._last])
+
+    def steps(self, weights: np.ndarray | None = None) -> Steps:
+        """Returns what every threshold counts.
+
+        Args:
+            weights: How often each example counts, `[n]`, integers; once if None.
+        """
+        if weights is None:
+            counts = np.ones(len(self._order), np.int64)
+        else:
+            counts = weights[self._order]
+        tp = np.cumsum(counts * self._positive)[self._last]
+        called = np.cumsum(counts)[self._last]
+        return Steps(self._thresholds, np.append(0, tp), np.append(0, called - tp))
+
+
 def steps_of(scores: np.ndarray, positive: np.ndarray) -> Steps:
     """Returns what every threshold counts, equal scores passing it together.
 
@@ -33,15 +65,7 @@ def steps_of(scores: np.ndarray, positive: np.ndarray) -> Steps:
         scores: `[n]`, float64.
         positive: Whether each is positive, `[n]`, booleans.
     """
-    order = np.argsort(-scores, kind="stable")
-    scores, positive = scores[order], positive[order]
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    tp = np.cumsum(positive)[last]
-    return Steps(
-        np.append(np.inf, scores[last]),
-        np.append(0, tp),
-        np.append(0, last + 1 - tp),
-    )
+    return Ranked(scores, positive).steps()
 
 
 def roc_curve(
@@ -173,8 +197,8 @@ def average_precision(
     return _one_vs_rest(_average_precision, scores, labels, average)
 
 
-def _area(scores: np.ndarray, positive: np.ndarray) -> float:
-    steps = steps_of(scores, positive)
+def area_of(steps: Steps) -> float:
+    """Returns the AUROC, `nan` without a positive or a negative."""
     pairs = float(steps.tp[-1]) * float(steps.fp[-1])
     if not pairs:
         return float("nan")
@@ -183,12 +207,22 @@ def _area(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(twice / 2 / pairs)
 
 
-def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    steps = steps_of(scores, positive)
+def average_precision_of(steps: Steps) -> float:
+    """Returns the average precision, `nan` without a positive."""
     if not steps.tp[-1]:
         return float("nan")
     gained = np.diff(steps.tp) / steps.tp[-1]
-    return float(np.sum(gained * steps.tp[1:] / (steps.tp + steps.fp)[1:]))
+    called = (steps.tp + steps.fp)[1:]
+    # Where nothing is called positive, nothing is gained.
+    return float(np.sum(gained * steps.tp[1:] / np.maximum(called, 1)))
+
+
+def _area(scores: np.ndarray, positive: np.ndarray) -> float:
+    return area_of(steps_of(scores, positive))
+
+
+def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    return average_precision_of(steps_of(scores, positive))
 
 
 def _one_vs_rest(
@@ -199,7 +233,7 @@ def _one_vs_rest(
     if average is None:
         return values
     weights = np.bincount(labels, minlength=len(values))
-    return _mean(values, weights if average == "weighted" else None)
+    return mean_of_known(values, weights if average == "weighted" else None)
 
 
 def _one_vs_one(scores: np.ndarray, labels: np.ndarray, average: str) -> float:
@@ -210,10 +244,11 @@ def _one_vs_one(scores: np.ndarray, labels: np.ndarray, average: str) -> float:
         second = _area(scores[both, two], labels[both] == two)
         values.append((first + second) / 2)
         weights.append(both.mean())
-    return _mean(np.array(values), weights if average == "weighted" else None)
+    return mean_of_known(np.array(values), weights if average == "weighted" else None)
 
 
-def _mean(values: np.ndarray, weights: Any) -> float:
+def mean_of_known(values: np.ndarray, weights: Any = None) -> float:
+    """Returns the mean without `nan`, which it is itself if nothing is left."""
     known = ~np.isnan(values)
     if not known.any():
         return float("nan")

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.metrics.agreement import cohen_kappa, matthews_correlation
 from jaxcnn.metrics.bootstrap import Interval, bootstrap_interval
-from jaxcnn.metrics.calibration import Calibration, brier_score, calibration
+from jaxcnn.metrics.calibration import Calibration, check_bins
 from jaxcnn.metrics.checks import checked_probabilities
 from jaxcnn.metrics.confusion import (
     accuracy,
@@ -19,7 +19,14 @@ from jaxcnn.metrics.confusion import (
     specificity,
 )
 from jaxcnn.metrics.per_class import balanced_accuracy
-from jaxcnn.metrics.ranking import auroc, average_precision
+from jaxcnn.metrics.ranking import (
+    Ranked,
+    area_of,
+    auroc,
+    average_precision,
+    average_precision_of,
+    mean_of_known,
+)
 from jaxcnn.table import aligned
 
 #: Classes of the largest confusion matrix that is written out.
@@ -181,28 +188,22 @@ def classification_report(
         raise ValueError(f"class_names has {len(names)} names for {classes} classes.")
     if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
         raise ValueError(f"bootstrap must be 0 or more resamples, got {bootstrap!r}.")
+    check_bins(bins)
     predicted = predicted_classes(probabilities, threshold)
-    counts = _counted(predicted, labels, classes)
-    overall = _overall(probabilities, labels, predicted, ordered, bins)
-    intervals = {}
+    whole = _Whole(probabilities, labels, predicted, ordered=ordered, bins=bins)
+    once = np.ones(len(labels), np.int64)
+    counts, intervals = whole.counts(once), {}
     if bootstrap:
-        keys = [*overall, *(f"recall of {name}" for name in names)]
-        intervals = _intervals(
-            keys,
-            (probabilities, labels, predicted),
-            (ordered, bins),
-            samples=bootstrap,
-            confidence=confidence,
-            seed=seed,
-        )
+        how = {"samples": bootstrap, "confidence": confidence, "seed": seed}
+        intervals = _intervals(whole, names, labels, **how)
     return ClassificationReport(
         class_names=names,
         counts=counts,
         per_class=_per_class(counts, probabilities, labels),
         averages={name: _averages(counts, name) for name in _AVERAGES},
-        overall=overall,
+        overall=whole.figures(once),
         intervals=intervals,
-        bins=calibration(_confidences(probabilities), labels, bins=bins),
+        bins=whole.bins(once),
         threshold=threshold,
         confidence=confidence,
     )
@@ -232,16 +233,6 @@ def predicted_classes(
     return (probabilities[:, 1] >= threshold).astype(np.int64)
 
 
-def _counted(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
-    return cells.reshape(classes, classes)
-
-
-def _confidences(probabilities: np.ndarray) -> np.ndarray:
-    """Returns what is calibrated: the probability of class 1 of two, else all."""
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
-
-
 def _per_class(
     counts: np.ndarray, probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -265,51 +256,102 @@ def _averages(counts: np.ndarray, average: str) -> dict[str, float]:
     }
 
 
-def _overall(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    predicted: np.ndarray,
-    ordered: bool,
-    bins: int,
-) -> dict[str, float]:
-    classes = probabilities.shape[1]
-    counts = _counted(predicted, labels, classes)
-    reliability = calibration(_confidences(probabilities), labels, bins=bins)
-    values = {"accuracy": accuracy(counts)}
-    if classes > 5:
-        found = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-        values["top_5"] = (found == labels[:, None]).any(axis=1).mean()
-    values |= {
-        "balanced_accuracy": balanced_accuracy(counts),
-        "macro_f1": _averages(counts, "macro")["f1"],
-        "matthews": matthews_correlation(counts),
-        "kappa": cohen_kappa(counts),
-    }
-    if ordered:
-        values["quadratic_kappa"] = cohen_kappa(counts, "quadratic")
-    values |= {
-        "auroc": auroc(probabilities, labels),
-        "average_precision": average_precision(probabilities, labels),
-        "calibration_error": reliability.expected_error(),
-        "max_calibration_error": reliability.maximum_error(),
-        "brier": brier_score(probabilities, labels),
-    }
-    return {name: float(value) for name, value in values.items()}
+class _Whole:
+    """The figures of the whole, of examples that may count several times.
+
+    What does not change with how often each counts is made once, so that a thousand
+    resamples take seconds.
+    """
+
+    def __init__(
+        self,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        predicted: np.ndarray,
+        *,
+        ordered: bool,
+        bins: int,
+    ) -> None:
+        self._classes, self._ordered = probabilities.shape[1], ordered
+        self._cells = labels * self._classes + predicted
+        # Of two classes the second, as `auroc` and `average_precision`.
+        columns = [1] if self._classes == 2 else range(self._classes)
+        self._ranked = [Ranked(probabilities[:, k], labels == k) for k in columns]
+        if self._classes == 2:
+            confidence, self._hits = probabilities[:, 1], labels
+        else:
+            confidence = probabilities.max(axis=1)
+            self._hits = labels == probabilities.argmax(axis=1)
+        self._confidence = confidence
+        self._edges = np.linspace(0, 1, bins + 1)
+        self._bin = np.searchsorted(self._edges[1:-1], confidence)
+        errors = np.square(probabilities - np.eye(self._classes)[labels]).sum(axis=1)
+        self._errors = errors / 2 if self._classes == 2 else errors
+        self._top_5 = _among_first(probabilities, labels, 5)
+
+    def counts(self, times: np.ndarray) -> np.ndarray:
+        """Returns the confusion matrix."""
+        classes = self._classes
+        found = np.bincount(self._cells, times, minlength=classes**2)
+        return found.reshape(classes, classes).astype(np.int64)
+
+    def bins(self, times: np.ndarray) -> Calibration:
+        """Returns the calibration."""
+        values = (times, times * self._confidence, times * self._hits)
+        size = len(self._edges) - 1
+        sums = (np.bincount(self._bin, value, minlength=size) for value in values)
+        return Calibration(self._edges, *sums)
+
+    def figures(self, times: np.ndarray) -> dict[str, float]:
+        """Returns every figure.
+
+        Args:
+            times: How often each example counts, `[n]`, integers.
+        """
+        counts, bins, total = self.counts(times), self.bins(times), times.sum()
+        steps = [ranked.steps(times) for ranked in self._ranked]
+        values = {"accuracy": accuracy(counts)}
+        if self._classes > 5:
+            values["top_5"] = times @ self._top_5 / total
+        values |= {
+            "balanced_accuracy": balanced_accuracy(counts),
+            "macro_f1": _averages(counts, "macro")["f1"],
+            "matthews": matthews_correlation(counts),
+            "kappa": cohen_kappa(counts),
+        }
+        if self._ordered:
+            values["quadratic_kappa"] = cohen_kappa(counts, "quadratic")
+        areas, precisions = map(area_of, steps), map(average_precision_of, steps)
+        values |= {
+            "auroc": mean_of_known(np.array([*areas])),
+            "average_precision": mean_of_known(np.array([*precisions])),
+            "calibration_error": bins.expected_error(),
+            "max_calibration_error": bins.maximum_error(),
+            "brier": times @ self._errors / total,
+        }
+        return {name: float(value) for name, value in values.items()}
+
+
+def _among_first(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Returns whether each label is among the k most probable classes, `[n]`."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    return (order[:, :k] == labels[:, None]).any(axis=1)
 
 
 def _intervals(
-    keys: Sequence[str], arrays: tuple[np.ndarray, ...], options: Any, **how: Any
+    whole: _Whole, names: Sequence[str], labels: np.ndarray, **how: Any
 ) -> dict[str, Interval]:
-    classes = arrays[0].shape[1]
+    """Returns every figure and the recall of every class with its interval."""
+    size = len(labels)
 
-    def measured(
-        probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray
-    ) -> np.ndarray:
-        whole = _overall(probabilities, labels, predicted, *options)
-        counts = _counted(predicted, labels, classes)
-        return np.array([*whole.values(), *recall(counts, zero_division=math.nan)])
+    def measured(rows: np.ndarray) -> np.ndarray:
+        times = np.bincount(rows, minlength=size)
+        recalls = recall(whole.counts(times), zero_division=math.nan)
+        return np.array([*whole.figures(times).values(), *recalls])
 
-    found = bootstrap_interval(measured, *arrays, stratify=arrays[1], **how)
+    found = bootstrap_interval(measured, np.arange(size), stratify=labels, **how)
+    keys = [*whole.figures(np.ones(size, np.int64))]
+    keys += [f"recall of {name}" for name in names]
     return {
         key: Interval(*map(float, bounds))
         for key, *bounds in zip(keys, *found, strict=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from jaxcnn import metrics
 from jaxcnn.metrics import auroc, classification_report
 
 
@@ -31,6 +32,46 @@ def test_the_figures_are_those_of_scikit_learn():
     area = sk.roc_auc_score(labels, probabilities, multi_class="ovr")
     assert report.overall["auroc"] == pytest.approx(area)
     assert "top_5" not in report.overall
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_figures_of_the_whole_are_those_of_the_functions(classes):
+    probabilities, labels = predictions(classes)
+    report = classification_report(probabilities, labels, bootstrap=0, ordered=True)
+    shown = probabilities[:, 1] if classes == 2 else probabilities
+    bins = metrics.calibration(shown, labels)
+    expected = {
+        "accuracy": metrics.accuracy(report.counts),
+        "balanced_accuracy": metrics.balanced_accuracy(report.counts),
+        "macro_f1": metrics.f1(report.counts, "macro"),
+        "matthews": metrics.matthews_correlation(report.counts),
+        "kappa": metrics.cohen_kappa(report.counts),
+        "quadratic_kappa": metrics.cohen_kappa(report.counts, "quadratic"),
+        "auroc": metrics.auroc(probabilities, labels),
+        "average_precision": metrics.average_precision(probabilities, labels),
+        "calibration_error": bins.expected_error(),
+        "max_calibration_error": bins.maximum_error(),
+        "brier": metrics.brier_score(probabilities, labels),
+    }
+    assert report.overall == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(report.bins.count, bins.count)
+
+
+def test_the_intervals_are_those_of_resampled_examples():
+    probabilities, labels = predictions(n=60)
+    report = classification_report(probabilities, labels, bootstrap=40, seed=5)
+
+    def functions(p, y):
+        counts = sk.confusion_matrix(y, p.argmax(axis=1), labels=range(3))
+        return np.array(
+            [metrics.auroc(p, y), metrics.brier_score(p, y), metrics.recall(counts)[1]]
+        )
+
+    found = metrics.bootstrap_interval(
+        functions, probabilities, labels, samples=40, seed=5, stratify=labels
+    )
+    for name, *bounds in zip(("auroc", "brier", "recall of 1"), *found, strict=True):
+        np.testing.assert_allclose(report.intervals[name], bounds, rtol=1e-12)
 
 
 def test_top_5_of_many_classes():
@@ -111,6 +152,8 @@ P = np.array([[0.9, 0.1], [0.2, 0.8]])
         ((P * 3, [0, 1]), {}, r"probabilities must be in \[0, 1\]"),
         ((P, [0, 2]), {}, r"labels must be in \[0, 2\), got 0 to 2"),
         ((P, [0, 1]), {"bootstrap": -1}, "bootstrap must be 0 or more .* got -1"),
+        ((P, [0, 1]), {"bins": 0}, "bins must be .* got 0"),
+        ((P, [0, 1]), {"bootstrap": 9, "confidence": 2}, "confidence must be .* got 2"),
         ((P, [0, 1]), {"threshold": -0.5}, "threshold must be .* got -0.5"),
         ((np.eye(3), [0, 1, 2]), {"threshold": 0.5}, "two classes; there are 3"),
     ],
