@@ -12,6 +12,7 @@ from jaxcnn.experiment import DataConfig, ExperimentConfig, ModelConfig, train
 from jaxcnn.experiment.measure import measure_run
 from jaxcnn.experiment.report import parse_threshold, predict_split, report_run
 from jaxcnn.run import RunConfig, load_run
+from jaxcnn.train import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +139,16 @@ def test_bad_flags(two, flags, message):
         cli.dispatch(["evaluate", two, *flags])
 
 
-def test_thresholds_are_for_two_classes(finished):
-    run = finished[0].directory
-    for threshold in ("0.5", "validation"):
-        with pytest.raises(ValueError, match=r"for two classes; there are"):
-            report_run(run, threshold=threshold)
+@pytest.mark.parametrize("threshold", ["0.5", "validation"])
+def test_thresholds_are_for_two_classes(monkeypatch, threshold):
+    from jaxcnn.experiment import report
+
+    found = Predictions(np.eye(3), np.arange(3), np.arange(3))
+    monkeypatch.setattr(
+        report, "predict_split", lambda *a, **k: (7, tuple("abc"), found)
+    )
+    with pytest.raises(ValueError, match=r"for two classes; there are"):
+        report_run("run", threshold=threshold)
 
 
 def test_a_report_is_of_classes(two, monkeypatch):

@@ -108,7 +108,7 @@ def test_masks_leave_examples_out():
 @pytest.mark.parametrize("rule", ["youden", "f1"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_a_threshold_is_the_best_of_all(rule, ties):
-    scores, labels = binary(5, ties=ties)
+    scores, labels = binary(5, 60, ties=ties)
     found = metrics.choose_threshold(scores, labels, rule=rule)
 
     def value(threshold):
@@ -148,7 +148,7 @@ def test_a_wished_value_is_reached_and_no_more_than_needed(wish):
 
 
 def test_a_wished_precision():
-    scores, labels = binary(7)
+    scores, labels = binary(7, 60)
     found = metrics.choose_threshold(scores, labels, rule="precision", at_least=0.6)
     check(found, scores, labels)
     assert found.precision >= 0.6
