@@ -39,8 +39,9 @@ class Ranked:
         self._order = np.argsort(-scores, kind="stable")
         self._positive = positive[self._order]
         scores = scores[self._order]
-        # Equal scores pass a threshold together.
-        self._last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+        # Equal scores, infinite ones too, pass a threshold together.
+        steps = np.flatnonzero(scores[1:] != scores[:-1])
+        self._last = np.append(steps, len(scores) - 1)
         self._thresholds = np.append(np.inf, scores[self._last])
 
     def steps(self, weights: np.ndarray | None = None) -> Steps:

@@ -97,6 +97,14 @@ def test_one_class_alone_has_no_area():
         assert np.isnan(metrics.average_precision([0.1, 0.2], [0, 0]))
 
 
+def test_infinite_scores_tie_as_others_do():
+    scores, labels = binary(8, 40)
+    clipped = np.clip(scores, -0.5, 0.5)
+    infinite = np.where(np.abs(clipped) < 0.5, scores, np.inf * scores)
+    for of in (metrics.auroc, metrics.average_precision):
+        assert of(infinite, labels) == of(clipped, labels)
+
+
 def test_masks_leave_examples_out():
     scores, labels = binary(4)
     mask = np.random.default_rng(4).random(300) < 0.5
