@@ -81,8 +81,8 @@ def state_shardings(state: PyTree, mesh: Mesh, shard: Shard | None = None) -> Py
         >>> zeros = jax.eval_shape(lambda: 0)
         >>> state = TrainState(zeros, weights, {}, {"mu": weights}, zeros, {})
         >>> shardings = state_shardings(state, mesh, Shard(min_size=16))
-        >>> shardings.opt_state["mu"]["kernel"].spec
-        PartitionSpec('fsdp',)
+        >>> tuple(shardings.opt_state["mu"]["kernel"].spec)
+        ('fsdp',)
     """
     copied = NamedSharding(mesh, PartitionSpec())
     if shard is None:
