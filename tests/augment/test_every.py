@@ -74,6 +74,14 @@ def test_every_augmentation_is_in_the_table():
     assert set(SPECS) | ELSEWHERE == set(list_augments())
 
 
+def test_keeps_shape_and_type(batch):
+    results = jax.eval_shape(everything, jax.random.key(0), batch)
+    for name, result in results.items():
+        image = result["image"]
+        assert (image.shape, image.dtype) == ((SIZE, 18, 17, 3), jnp.float32), name
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SPECS)
 def test_gives_images_of_the_same_kind(results, batch, name):
     result = results[name]
@@ -90,6 +98,7 @@ def test_gives_images_of_the_same_kind(results, batch, name):
         np.testing.assert_array_equal(result[other], batch[other])
 
 
+@pytest.mark.thorough
 def test_draws_depend_on_key_and_position_alone(compiled, results, batch):
     order = np.random.default_rng(0).permutation(SIZE)
     # A row's own image comes along; those of its neighbours are others.
@@ -105,6 +114,7 @@ def test_draws_depend_on_key_and_position_alone(compiled, results, batch):
         )
 
 
+@pytest.mark.thorough
 def test_another_key_gives_another_result(compiled, results, batch):
     other = jax.device_get(compiled(jax.random.key(1), batch))
     for name in SPECS:
