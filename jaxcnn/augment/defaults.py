@@ -38,7 +38,7 @@ _UNKNOWN = ("random_affine(degrees=0, translate=0.06, scale=(0.95, 1.05))",)
 #: Specs by the name of a data set, in lower case; None is for all others.
 DEFAULTS = MappingProxyType(
     {
-        "digits": ("random_shift(max_pixels=1)",),
+        "digits": ("random_shift(max_pixels=2)",),
         "mnist": _CHARACTERS,
         "emnist": _CHARACTERS,
         "kmnist": _CHARACTERS,

@@ -42,7 +42,7 @@ def command(args: list[str], config_of: Callable[..., ExperimentConfig]) -> str:
 
     Args:
         args: The flags.
-        config_of: Reads an experiment file: `config_of(path)`, `config_of(path, recipe)`.
+        config_of: Reads an experiment file: `config_of(path)` or `(path, recipe)`.
 
     Raises:
         ValueError: if a flag is wrong, or there is no such run or file.

@@ -43,7 +43,7 @@ def test_without_augmentation_all_rows_are_the_original(drawn):
     draw_preview(config(), "x.png", images=4, draws=2)
     assert list(drawn["rows"]) == ["original", "draw 1", "draw 2"]
     for images in drawn["rows"].values():
-        assert images.shape == (4, 8, 8, 1)
+        assert images.shape == (4, 28, 28, 1)
         np.testing.assert_allclose(images, drawn["rows"]["original"], atol=1e-6)
     assert len(drawn["notes"]["original"]) == 4
     assert drawn["subtitle"] == "no augmentation"
@@ -53,9 +53,9 @@ def test_a_file_its_recipe_and_other_augmentations(drawn, tmp_path, capsys):
     path = tmp_path / "mine.py"
     path.write_text(FILE)
     dispatch(["augment", "--preview", str(path), "--images", "3", "--draws", "1"])
-    assert capsys.readouterr().out == "preview.png: random_shift(max_pixels=1)\n"
+    assert capsys.readouterr().out == "preview.png: random_shift(max_pixels=2)\n"
     first, draw = drawn["rows"].values()
-    assert first.shape == (3, 8, 8, 1)
+    assert first.shape == (3, 28, 28, 1)
     assert not np.array_equal(first, draw)
     dispatch(["augment", "--preview", str(path), "--recipe", "mixed", "--out", "a.png"])
     assert drawn["path"] == "a.png"
@@ -89,5 +89,5 @@ def test_writes_a_picture_of_a_run(tmp_path):
     trial = dataclasses.replace(config("default"), run=str(folder), fast_dev_run=1)
     assert run(trial) == 0
     out = tmp_path / "preview.png"
-    assert dispatch(["augment", "--preview", str(folder), "--out", str(out)]) == 0
+    assert dispatch(["augment", "--preview", f"{folder}-dev", "--out", str(out)]) == 0
     assert Image.open(out).width > 300
