@@ -115,7 +115,7 @@ def draw_preview(
         path,
         rows,
         notes={name: found for name, found in notes.items() if any(found)},
-        title=f"{config.data.name}: what {config.model.name} will see",
+        title=f"{experiment.train.source.name}: what {config.model.name} will see",
         subtitle=", ".join(specs) or "no augmentation",
     )
     return specs

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxcnn.augment import compose, random_rotate, trivial_augment
 from jaxcnn.augment.batch import example_keys
@@ -58,6 +59,7 @@ def test_shear_is_about_the_corner():
     np.testing.assert_allclose(matrix @ bottom, [-5, 5, 1], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_every_operation_is_drawn_about_as_often():
     policy = trivial_augment()
     (_, _), (_, geometry) = policy.steps

@@ -161,6 +161,7 @@ def test_what_was_there_before_is_not_fused(key):
     np.testing.assert_array_equal(result, batch["image"])
 
 
+@pytest.mark.thorough
 def test_fused_draws_are_those_of_each_alone(key):
     batch = {"image": jax.random.uniform(key, (4, 8, 8, 1))}
     for step in (random_flip(), random_shift(2), random_affine()):
@@ -231,6 +232,7 @@ SPECS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spec", SPECS)
 def test_image_box_and_mask_move_together(spec):
     # A bright rectangle: where it went is where its box and its mask went.
@@ -269,6 +271,7 @@ def test_refuses_boxes_and_masks_that_do_not_fit(more, message):
         random_flip()(jax.random.key(0), batch)
 
 
+@pytest.mark.thorough
 def test_a_target_moves_with_its_image(key):
     images = jax.random.uniform(key, (3, 8, 8, 1))
     augment = compose(random_rotate(), random_elastic(20, 2), random_zoom())
