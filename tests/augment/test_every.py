@@ -139,10 +139,11 @@ def test_gradients_are_finite(batch):
 
     def total(images):
         results = everything(jax.random.key(0), {"image": images})
-        return {name: jnp.square(r["image"]).sum() for name, r in results.items()}
+        return sum(jnp.square(result["image"]).sum() for result in results.values())
 
-    for name, gradient in jax.jit(jax.jacrev(total))(small["image"]).items():
-        assert np.isfinite(gradient).all(), name
+    gradient = jax.jit(jax.grad(total))(small["image"])
+    assert np.isfinite(gradient).all()
+    assert (gradient != 0).any()
 
 
 @pytest.mark.parametrize("name", SPECS)
