@@ -121,14 +121,17 @@ def check_colors(images: Array) -> int:
 def _to_hsv(images: Array) -> tuple[Array, Array, Array]:
     """Returns hue, saturation and value, each in [0, 1], `[batch, height, width]`."""
     red, green, blue = jnp.moveaxis(images, -1, 0)
-    high, low = images.max(axis=-1), images.min(axis=-1)
+    # Pair by pair: the derivative of `max` over an axis looks for the value again, and
+    # is 0 / 0 where the compiler, computing it twice, rounded it differently.
+    high = jnp.maximum(jnp.maximum(red, green), blue)
+    low = jnp.minimum(jnp.minimum(red, green), blue)
     spread = high - low
     # No colour, no hue: a divisor of 1 keeps the gradient finite as well.
     safe = jnp.where(spread == 0, 1, spread)
     sector = jnp.where(
-        high == red,
+        (red >= green) & (red >= blue),
         (green - blue) / safe,
-        jnp.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+        jnp.where(green >= blue, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     return (sector / 6) % 1.0, spread / jnp.where(high == 0, 1, high), high
 
