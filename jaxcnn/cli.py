@@ -25,6 +25,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       find a learning rate: try growing ones and draw the loss
   evaluate RUN        measure a trained model on a split of its data
   predict RUN IMAGE   name what is on pictures
+  augment --preview RUN|FILE.py
+                      draw what a model will see of its training images
   models              list the models
   summary MODEL       show a model layer by layer
   convert SOURCE OUT  write weights of any origin as one safetensors file
@@ -85,6 +87,13 @@ def _lr_range(args: list[str]) -> int:
 
     default, args = _default(args)
     print(command(default, args))
+    return 0
+
+
+def _augment(args: list[str]) -> int:
+    from jaxcnn.experiment.preview import command
+
+    print(command(args, _config_of))
     return 0
 
 
@@ -469,6 +478,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lr-range": _lr_range,
     "evaluate": _evaluate,
     "predict": _predict,
+    "augment": _augment,
     "models": _models,
     "summary": _summary,
     "convert": _convert,

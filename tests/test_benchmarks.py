@@ -1,7 +1,8 @@
 import pytest
 
 import benchmarks.__main__ as bench
-from benchmarks import decode
+from benchmarks import augment, decode
+from jaxcnn.augment import make_augment
 
 
 def test_rows_hold_what_was_timed():
@@ -37,3 +38,21 @@ def test_decoding_is_timed(tmp_path):
 
 def test_decoding_is_timed_of_the_same_loaders():
     assert list(decode.CALLS) == ["jaxcnn", "torch DataLoader"]
+
+
+def test_every_case_of_augmentation_can_be_made():
+    for size, batch, specs in augment.CASES.values():
+        assert make_augment(specs).steps
+        assert size * batch > 0
+
+
+@pytest.mark.parity
+def test_augmentation_is_timed_in_three_ways():
+    rows = augment.measure("crop_flip", rounds=2, seconds=0.01)
+    assert [row["way"].split(",")[0] for row in rows] == [
+        "jaxcnn",
+        *["torchvision"] * 2,
+    ]
+    for row in rows:
+        low, high = row["middle_half"]
+        assert 0 < low <= row["images_per_second"] <= high

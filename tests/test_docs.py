@@ -14,6 +14,7 @@ import pytest
 import jaxcnn
 from jaxcnn import cli, registry
 from jaxcnn.augment import make_augment
+from jaxcnn.augment.defaults import expanded
 from jaxcnn.experiment import config as experiment_config
 from jaxcnn.models.counts import model_counts
 
@@ -181,6 +182,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr("jaxcnn.experiment.report.report_run", stop)
     monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
+    monkeypatch.setattr("jaxcnn.experiment.preview.draw_preview", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
@@ -247,7 +249,8 @@ def check_config(config):
     """Raises ValueError for a configuration that would not build."""
     if isinstance(config, experiment_config.ExperimentConfig):
         experiment_config.validate(config)
-        make_augment(config.data.augment, num_classes=10)
+        specs = expanded(config.data.augment, config.data.name)
+        make_augment(specs, num_classes=10)
         registry.create_model(config.model.name, **config.model.args)
 
 

@@ -1,91 +1,66 @@
-"""Several augmentations as one, and augmentations by name."""
+"""Several augmentations as one."""
 
-import inspect
+import dataclasses
+import functools
+import itertools
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
 import jax
 
 from jaxcnn.augment.batch import Augment
-from jaxcnn.augment.geometry import pad_crop, random_affine, random_flip, random_shift
-from jaxcnn.augment.mixing import cutmix, mixup, mixup_or_cutmix
-from jaxcnn.augment.noise import gaussian_noise
-from jaxcnn.augment.spec import parse_spec
-from jaxcnn.named import call_named
-
-_AUGMENTS = MappingProxyType(
-    {
-        "cutmix": cutmix,
-        "gaussian_noise": gaussian_noise,
-        "mixup": mixup,
-        "mixup_or_cutmix": mixup_or_cutmix,
-        "pad_crop": pad_crop,
-        "random_affine": random_affine,
-        "random_flip": random_flip,
-        "random_shift": random_shift,
-    }
-)
+from jaxcnn.augment.warps import Geometric, fused
+from jaxcnn.typing import Array, Batch
 
 
-def compose(*augments: Augment) -> Augment:
-    """Returns an augmentation that applies `augments` in order, each with its own key.
+@dataclasses.dataclass(frozen=True)
+class Composed:
+    """Augmentations in order, which `compose` returns; flat, however they were nested.
 
-    Of none at all it returns the batch as it is. Noise belongs last: what comes before
-    it changes the clean target as well.
+    Attributes:
+        steps: Each augmentation with the numbers that are folded into its key.
     """
 
-    def augment(key, batch):
+    steps: tuple[tuple[tuple[int, ...], Augment], ...]
+
+    def __call__(self, key: Array, batch: Batch) -> dict[str, Any]:
+        """Returns the batch after all steps."""
         batch = dict(batch)
-        for index, function in enumerate(augments):
-            batch = function(jax.random.fold_in(key, index), batch)
+        for steps in _runs(self.steps):
+            keys = [
+                functools.reduce(jax.random.fold_in, path, key) for path, _ in steps
+            ]
+            if len(steps) > 1:
+                batch = fused([step for _, step in steps], keys, batch)
+            else:
+                batch = steps[0][1](keys[0], batch)
         return batch
 
-    return augment
 
+def compose(*augments: Augment) -> Composed:
+    """Returns an augmentation that applies `augments` in order, each with its own key.
 
-def make_augment(
-    specs: str | Sequence[str], *, num_classes: int | None = None
-) -> Augment:
-    """Returns the augmentations that a config names, as one.
-
-    Args:
-        specs: Names as `list_augments` gives them, with arguments if any:
-            `"random_flip"`, `"pad_crop(padding=2)"`.
-        num_classes: Given to those that take it and do not say it themselves: `mixup`
-            and its kin.
-
-    Raises:
-        ValueError: if a spec cannot be read, or a name, argument or value is wrong.
-
-    Example:
-        >>> augment = make_augment(["random_flip", "pad_crop(padding=4)"])
+    Of none at all it returns the batch as it is. Operations that move pixels and follow
+    each other are fused: their matrices are multiplied and the image is resampled once.
+    (`random_flip`, `pad_crop`, `random_shift` and `random_affine` among themselves are
+    not: three of them need no resampling.) Noise belongs last: what comes before it
+    changes the clean target as well.
     """
-    specs = [specs] if isinstance(specs, str) else specs
-    return compose(*(_build(*_parse(spec), num_classes) for spec in specs))
+    steps: list[tuple[tuple[int, ...], Augment]] = []
+    for index, augment in enumerate(augments):
+        inner = augment.steps if isinstance(augment, Composed) else (((), augment),)
+        steps += [((index, *path), step) for path, step in inner]
+    return Composed(tuple(steps))
 
 
-def list_augments() -> list[str]:
-    """Returns the names that `make_augment` knows."""
-    return sorted(_AUGMENTS)
-
-
-def mixes_labels(spec: str) -> bool:
-    """Returns whether a spec names an augmentation after which labels are soft.
-
-    Raises:
-        ValueError: if the spec cannot be read.
-    """
-    function = _AUGMENTS.get(_parse(spec)[0])
-    return function is not None and function.__module__.endswith(".mixing")
-
-
-def _build(name: str, options: dict[str, Any], num_classes: int | None) -> Augment:
-    wanted = name in _AUGMENTS and inspect.signature(_AUGMENTS[name]).parameters
-    if wanted and "num_classes" in wanted and num_classes is not None:
-        options = {"num_classes": num_classes, **options}
-    return call_named("augmentation", _AUGMENTS, name, **options)
-
-
-def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    return parse_spec("augmentation", spec, "'random_flip' or 'pad_crop(padding=4)'")
+def _runs(steps: Sequence[tuple[Any, Augment]]) -> list[list[tuple[Any, Augment]]]:
+    """Returns the steps in groups; those of a group become one resampling."""
+    runs = []
+    kinds = itertools.groupby(steps, lambda step: isinstance(step[1], Geometric))
+    for geometric, found in kinds:
+        group = list(found)
+        if geometric and any(step.pixels is None for _, step in group):
+            runs.append(group)
+        else:
+            runs += [[step] for step in group]
+    return runs

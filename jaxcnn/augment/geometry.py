@@ -5,17 +5,14 @@ import numbers
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.augment.batch import (
-    Augment,
-    check_floats,
-    check_images,
-    example_keys,
-    map_images,
-)
+from jaxcnn.augment.batch import check_floats
+from jaxcnn.augment.matrices import product, rotation, scaling, translation
+from jaxcnn.augment.resample import bilinear
+from jaxcnn.augment.warps import Geometric, Warp
 from jaxcnn.typing import Array
 
 
-def random_flip(probability: float = 0.5) -> Augment:
+def random_flip(probability: float = 0.5) -> Geometric:
     """Returns an augmentation that mirrors an image left to right, or does not.
 
     Not for digits and letters, which mean something else in a mirror.
@@ -26,19 +23,26 @@ def random_flip(probability: float = 0.5) -> Augment:
     Raises:
         ValueError: if `probability` is not between 0 and 1.
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability={probability} is not between 0 and 1.")
-
-    def augment(key, batch):
-        keys = example_keys(key, batch)
-        flipped = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
-        flipped = flipped[:, None, None, None]
-        return map_images(lambda x: jnp.where(flipped, x[:, :, ::-1], x), batch)
-
-    return augment
+    check_probability(probability)
+    return _flip(probability, 1)
 
 
-def pad_crop(padding: int = 4) -> Augment:
+def random_vertical_flip(probability: float = 0.5) -> Geometric:
+    """Returns an augmentation that mirrors an image top to bottom, or does not.
+
+    For images without an up and a down: cells, tissue, satellite pictures.
+
+    Args:
+        probability: Share of the images that are mirrored.
+
+    Raises:
+        ValueError: if `probability` is not between 0 and 1.
+    """
+    check_probability(probability)
+    return _flip(probability, 0)
+
+
+def pad_crop(padding: int = 4) -> Geometric:
     """Returns an augmentation that pads an image with zeros and crops it at random.
 
     The crop has the image's own size, so the image moves by up to `padding` pixels up,
@@ -58,7 +62,7 @@ def pad_crop(padding: int = 4) -> Augment:
     return _shift(padding)
 
 
-def random_shift(max_pixels: int = 2) -> Augment:
+def random_shift(max_pixels: int = 2) -> Geometric:
     """Returns an augmentation that moves an image by whole pixels, zeros coming in.
 
     The same as `pad_crop`, under the name that one looks for with digits.
@@ -77,7 +81,7 @@ def random_affine(
     degrees: float = 10.0,
     translate: float = 0.1,
     scale: tuple[float, float] = (0.9, 1.1),
-) -> Augment:
+) -> Geometric:
     """Returns an augmentation that rotates, scales and shifts an image.
 
     All four amounts are drawn uniformly, the image is resampled once (bilinear), and
@@ -101,20 +105,28 @@ def random_affine(
             f"scale={scale} must be the smallest and the largest factor, both > 0."
         )
 
-    def augment(key, batch):
-        keys = example_keys(key, batch)
+    def amounts(keys: Array, height: int, width: int) -> dict[str, Array]:
         draws = jax.vmap(lambda key: jax.random.uniform(key, (4,), minval=-1.0))(keys)
         low, high = scale
-        height, width = check_images(batch["image"]).shape[1:3]
         sizes = jnp.array([[height, width]], jnp.float32)
-        amounts = {
+        return {
             "degrees": degrees * draws[:, 0],
             "scales": low + (high - low) * (draws[:, 1] + 1) / 2,
             "shifts": translate * sizes * draws[:, 2:],
         }
-        return map_images(lambda x: affine(x, **amounts), batch)
 
-    return augment
+    def draw(keys: Array, height: int, width: int) -> Warp:
+        drawn = amounts(keys, height, width)
+        down, right = drawn["shifts"].T
+        turned = product(
+            rotation(drawn["degrees"]), scaling(drawn["scales"], drawn["scales"])
+        )
+        return Warp(product(translation(right, down), turned))
+
+    def pixels(keys: Array, images: Array) -> Array:
+        return affine(images, **amounts(keys, *images.shape[1:3]))
+
+    return Geometric(draw, pixels)
 
 
 def affine(images: Array, degrees: Array, scales: Array, shifts: Array) -> Array:
@@ -134,24 +146,7 @@ def affine(images: Array, degrees: Array, scales: Array, shifts: Array) -> Array
         ValueError: if the images are not floats.
     """
     rows, columns = _sources(check_floats(images).shape, degrees, scales, shifts)
-    batch, height, width, channels = images.shape
-    # One frame of zeros: whatever lies further out is clipped into it.
-    framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    framed = framed.reshape(batch, (height + 2) * (width + 2), channels)
-    rows = jnp.clip(rows + 1, 0, height + 1)
-    columns = jnp.clip(columns + 1, 0, width + 1)
-    top = jnp.clip(jnp.floor(rows), 0, height)
-    left = jnp.clip(jnp.floor(columns), 0, width)
-    result = 0
-    for down, by_row in enumerate((1 - (rows - top), rows - top)):
-        for right, by_column in enumerate((1 - (columns - left), columns - left)):
-            index = ((top + down) * (width + 2) + left + right).astype(jnp.int32)
-            pixels = jnp.take_along_axis(
-                framed, index[:, :, None], axis=1, mode="promise_in_bounds"
-            )
-            weights = (by_row * by_column).astype(images.dtype)
-            result = result + weights[:, :, None] * pixels
-    return result.reshape(images.shape)
+    return bilinear(images, rows, columns).reshape(images.shape)
 
 
 def _sources(
@@ -171,20 +166,47 @@ def _sources(
     return rows, columns
 
 
-def _shift(pixels: int) -> Augment:
-    def augment(key, batch):
-        def crop(image, offset):
-            return jax.lax.dynamic_slice(image, (*offset, 0), shape)
+def _flip(probability: float, axis: int) -> Geometric:
+    def draw(keys: Array, height: int, width: int) -> Warp:
+        sign = jnp.where(_flipped(keys, probability), -1.0, 1.0)
+        one = jnp.ones_like(sign)
+        return Warp(scaling(sign, one) if axis == 1 else scaling(one, sign))
 
-        keys = example_keys(key, batch)
-        offsets = jax.vmap(
-            lambda key: jax.random.randint(key, (2,), 0, 2 * pixels + 1)
-        )(keys)
-        shape = batch["image"].shape[1:]
+    def pixels(keys: Array, images: Array) -> Array:
+        flipped = _flipped(keys, probability)[:, None, None, None]
+        return jnp.where(flipped, jnp.flip(images, 1 + axis), images)
+
+    return Geometric(draw, pixels)
+
+
+def _flipped(keys: Array, probability: float) -> Array:
+    return jax.vmap(lambda key: jax.random.bernoulli(key, float(probability)))(keys)
+
+
+def _shift(pixels: int) -> Geometric:
+    def offsets(keys: Array) -> Array:
+        return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * pixels + 1))(
+            keys
+        )
+
+    def draw(keys: Array, height: int, width: int) -> Warp:
+        down, right = (pixels - offsets(keys)).T
+        return Warp(translation(right, down))
+
+    def moved(keys: Array, images: Array) -> Array:
+        def crop(image: Array, offset: Array) -> Array:
+            return jax.lax.dynamic_slice(image, (*offset, 0), images.shape[1:])
+
         frame = ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0))
-        return map_images(lambda x: jax.vmap(crop)(jnp.pad(x, frame), offsets), batch)
+        return jax.vmap(crop)(jnp.pad(images, frame), offsets(keys))
 
-    return augment
+    return Geometric(draw, moved)
+
+
+def check_probability(value: float) -> None:
+    """Raises ValueError unless `value` is between 0 and 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"probability={value} is not between 0 and 1.")
 
 
 def _check_pixels(argument: str, value: int) -> None:

@@ -31,6 +31,8 @@ class TrainData:
         shuffle: False keeps the source's order in every epoch.
         sampling: How often each class is drawn: `"uniform"`, as often as it occurs;
             `"balanced"`, all alike; `"sqrt"`, between the two. See `sampled_order`.
+        numbered: Whether batches say which examples they hold: `"index"`, where each
+            stands in the source, and `"epoch"`, both int32 `[B]`.
 
     Raises:
         ValueError: if the source is not fit for training (see `Source.validate`), or
@@ -50,6 +52,7 @@ class TrainData:
     process_count: int | None = None
     shuffle: bool = True
     sampling: str = "uniform"
+    numbered: bool = False
 
     def __post_init__(self):
         check_seed(self.seed)
@@ -85,7 +88,12 @@ class TrainData:
             ValueError: if `k` is negative or a batch is larger than the data.
         """
         epoch = max(k, 0) // self.steps_per_epoch
-        return self.source.batch(self.positions(k), seed=self.seed, epoch=epoch)
+        positions = self.positions(k)
+        batch = self.source.batch(positions, seed=self.seed, epoch=epoch)
+        if not self.numbered:
+            return batch
+        numbers = {"index": positions.astype(np.int32)}
+        return {**batch, **numbers, "epoch": np.full_like(numbers["index"], epoch)}
 
     def positions(self, k: int) -> np.ndarray:
         """Returns where the examples of this process's share of batch `k` stand.

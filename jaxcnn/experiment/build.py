@@ -11,7 +11,8 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.augment import compose, gaussian_noise, make_augment
-from jaxcnn.augment.compose import mixes_labels
+from jaxcnn.augment.by_name import mixes_labels, needs_numbers
+from jaxcnn.augment.defaults import expanded
 from jaxcnn.data import (
     EvalData,
     LazySource,
@@ -168,7 +169,13 @@ def build(
             f"{devices} device(s) into accumulate={config.accumulate} microbatches "
             "each."
         )
-    train = TrainData(source, data.batch_size, config.seed, sampling=data.sampling)
+    train = TrainData(
+        source,
+        data.batch_size,
+        config.seed,
+        sampling=data.sampling,
+        numbered=any(needs_numbers(spec) for spec in data.augment),
+    )
     eval_size = -(-data.eval_batch_size // devices) * devices
     validation = test = None
     if data.held_out:
@@ -384,14 +391,17 @@ def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
 
 
 def _augment(config: ExperimentConfig, run_config: RunConfig) -> Any:
-    mixing = [spec for spec in config.data.augment if mixes_labels(spec)]
+    late = config.data.decode == "lazy" and config.data.random_crop
+    specs = expanded(config.data.augment, config.data.name, decoded_late=late)
+    mixing = [spec for spec in specs if mixes_labels(spec)]
     if mixing and config.task != "classification":
         raise ValueError(
             f"data.augment {mixing[0]!r} mixes classes: it is for the task "
             "'classification'."
         )
     classes = run_config.model_args.get("num_classes")
-    augments = [make_augment(spec, num_classes=classes) for spec in config.data.augment]
+    given = {"num_classes": classes, "seed": config.seed}
+    augments = [make_augment(spec, **given) for spec in specs]
     if config.overfit_batches:
         augments = []  # the same images again and again
     if config.data.noise:

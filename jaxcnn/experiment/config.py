@@ -90,7 +90,7 @@ class DataConfig:
     standardize: bool = True
     """Subtract the training images' mean and divide by their deviation, a channel."""
     augment: tuple[str, ...] = ()
-    """Augmentations in order, such as "pad_crop(padding=4)" random_flip."""
+    """Augmentations in order, such as "pad_crop(padding=4)" random_flip; or default."""
     noise: float = 0.0
     """Deviation of the Gaussian noise to remove (denoising); pixels are in [0, 1]."""
     sampling: Literal["uniform", "balanced", "sqrt"] = "uniform"

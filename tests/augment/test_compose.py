@@ -8,7 +8,6 @@ from jaxcnn.augment import (
     compose,
     example_keys,
     gaussian_noise,
-    list_augments,
     make_augment,
     pad_crop,
     random_flip,
@@ -39,14 +38,6 @@ def batch(key):
 
 def assert_equal(got, expected):
     jax.tree.map(np.testing.assert_array_equal, got, expected)
-
-
-# What takes a partner out of the batch: tests/augment/test_mixing.py.
-MIXING = {"mixup", "cutmix", "mixup_or_cutmix"}
-
-
-def test_every_augmentation_has_a_spec():
-    assert set(SPECS) | MIXING == set(list_augments())
 
 
 def test_keys_depend_on_the_position_alone(key):
