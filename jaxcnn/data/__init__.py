@@ -2,9 +2,9 @@
 
 from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
-from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop
+from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop, Stretch, make_crops
 from jaxcnn.data.folds import Fold, stratified_folds
-from jaxcnn.data.lazy import LazySource, make_crops
+from jaxcnn.data.lazy import LazySource
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
 from jaxcnn.data.overlap import OverlappingPairs

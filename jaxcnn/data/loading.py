@@ -8,11 +8,11 @@ from etils import epath
 
 from jaxcnn.data import cifar, idx
 from jaxcnn.data.arrays import read_npz
-from jaxcnn.data.crops import Crop
+from jaxcnn.data.crops import Crop, make_crops
 from jaxcnn.data.digits import read_digits
 from jaxcnn.data.folds import Fold
 from jaxcnn.data.image_folder import read_folder
-from jaxcnn.data.lazy import LazySource, make_crops
+from jaxcnn.data.lazy import LazySource
 from jaxcnn.data.pipeline import TrainData
 from jaxcnn.data.resize import check_image_size, resized
 from jaxcnn.data.source import Source

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from jaxcnn.data.cache import Arrays, load_or_make
-from jaxcnn.data.crops import MODES
+from jaxcnn.data.decoding import MODES
 from jaxcnn.data.files import as_path
 from jaxcnn.data.resize import resize_image
 from jaxcnn.data.source import Source
