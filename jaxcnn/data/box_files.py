@@ -14,7 +14,7 @@ from jaxcnn.data.crops import Crop
 from jaxcnn.data.files import as_path
 from jaxcnn.data.image_folder import EXTENSIONS, cut_shuffled, group_numbers
 from jaxcnn.data.lazy import LazySource
-from jaxcnn.data.options import FileOptions
+from jaxcnn.data.options import DEFAULT, FileOptions
 from jaxcnn.data.records import make_records
 from jaxcnn.data.splits import Split, unknown_split
 from jaxcnn.data.targets import Boxes
@@ -35,7 +35,7 @@ def read_voc(
     split: Split,
     *,
     crops: dict[str, Crop],
-    files: FileOptions = FileOptions(),
+    files: FileOptions = DEFAULT,
     on_broken: str = "error",
 ) -> LazySource:
     """Returns images with boxes, laid out as Pascal VOC is.
@@ -83,7 +83,7 @@ def read_coco(
     split: Split,
     *,
     crops: dict[str, Crop],
-    files: FileOptions = FileOptions(),
+    files: FileOptions = DEFAULT,
     on_broken: str = "error",
 ) -> LazySource:
     """Returns images with boxes that a JSON file lists as COCO does.

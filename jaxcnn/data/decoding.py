@@ -36,7 +36,7 @@ def apply_window(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
         [0, 0, 128, 255, 255]
     """
     centre, width = window
-    scaled = (np.asarray(values, np.float64) - (centre - width / 2)) * (255 / width)
+    scaled = (np.asarray(values, np.float64) - (centre - width / 2)) * 255 / width
     # NaN has no place in a window: dark.
     scaled = np.nan_to_num(np.floor(scaled + 0.5), nan=0.0)
     return np.clip(scaled, 0, 255).astype(np.uint8)

@@ -1,5 +1,6 @@
 """Folders of images: `root/train/CLASS/name.jpg`, or `root/CLASS/name.jpg`."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +11,7 @@ from jaxcnn.data.crops import Crop
 from jaxcnn.data.files import as_path
 from jaxcnn.data.groups import check_apart, groups_of, numbered
 from jaxcnn.data.lazy import LazySource
-from jaxcnn.data.options import FileOptions
+from jaxcnn.data.options import DEFAULT, FileOptions
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.records import FolderRecords, make_records
 from jaxcnn.data.splits import Split, chosen_part, unknown_split
@@ -32,7 +33,7 @@ def read_folder(
     split: Split,
     *,
     crops: dict[str, Crop],
-    files: FileOptions = FileOptions(),
+    files: FileOptions = DEFAULT,
     on_broken: str = "error",
 ) -> LazySource:
     """Returns the images of a folder with one folder a split, in it one a class.
@@ -81,7 +82,7 @@ def read_folder(
             f"'{folder}' holds no images ({', '.join(EXTENSIONS)}) in folders of "
             "classes"
         )
-    columns = [sum(parts, []) for parts in zip(*names, strict=True)]
+    columns = [list(itertools.chain(*parts)) for parts in zip(*names, strict=True)]
     if files.group is not None:
         _check_groups(parted, files.group)
     labels = np.array(labels, np.int32)

@@ -12,7 +12,7 @@ from jaxcnn.data.files import as_path
 from jaxcnn.data.groups import check_apart, groups_of, numbered
 from jaxcnn.data.image_folder import cut_shuffled, seeded_part
 from jaxcnn.data.lazy import LazySource
-from jaxcnn.data.options import COLUMNS, FileOptions
+from jaxcnn.data.options import COLUMNS, DEFAULT, FileOptions
 from jaxcnn.data.records import make_records
 from jaxcnn.data.splits import Split, unknown_split
 from jaxcnn.tree import nearest
@@ -34,7 +34,7 @@ def read_table(
     split: Split,
     *,
     crops: dict[str, Crop],
-    files: FileOptions = FileOptions(),
+    files: FileOptions = DEFAULT,
     on_broken: str = "error",
 ) -> LazySource:
     """Returns the images that a table lists, in its order.

@@ -16,7 +16,7 @@ from jaxcnn.data.image_folder import (
     stacked_names,
 )
 from jaxcnn.data.lazy import LazySource
-from jaxcnn.data.options import FileOptions
+from jaxcnn.data.options import DEFAULT, FileOptions
 from jaxcnn.data.records import FolderRecords, make_records
 from jaxcnn.data.splits import Split, unknown_split
 from jaxcnn.data.targets import Masks
@@ -33,7 +33,7 @@ def read_masks(
     split: Split,
     *,
     crops: dict[str, Crop],
-    files: FileOptions = FileOptions(),
+    files: FileOptions = DEFAULT,
     on_broken: str = "error",
 ) -> LazySource:
     """Returns images with masks: `root/train/images/1.png`, `root/train/masks/1.png`.

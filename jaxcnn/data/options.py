@@ -104,3 +104,7 @@ def _check_mode(mode: Any, what: str) -> None:
         f"{what} is {mode!r}.{nearest(mode, _MODES)} Allowed are 'RGB', 'L' (gray), "
         "'RGBA', or a number of channels for .npy files"
     )
+
+
+#: One RGB picture a file, and no groups.
+DEFAULT = FileOptions()

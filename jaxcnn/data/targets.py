@@ -40,8 +40,8 @@ class Boxes:
       comes out; zeros where there is no box.
     - `box_labels`: int32 `[B, M]`, the classes; -1 where there is no box.
     - `box_mask`: float32 `[B, M]`, 1 on boxes and 0 on padding.
-    - `box_ignore`: float32 `[B, M]`, 1 on boxes that are marked as difficult (VOC) or as
-      a crowd (COCO), which neither training nor a score counts.
+    - `box_ignore`: float32 `[B, M]`, 1 on boxes marked as difficult (VOC) or as a crowd
+      (COCO), which by custom neither training nor a score counts.
 
     A box stays if its centre lies in the crop, and is clipped to it (Liu et al., "SSD:
     Single Shot MultiBox Detector", ECCV 2016, section 2.2,

@@ -74,7 +74,7 @@ class DataConfig:
     """The images, and what is done to them."""
 
     name: str = "digits"
-    """digits, a TFDS name, folder:PATH, table:CSV, npz:FILE, idx:PATH, masks:PATH, ..."""
+    """A source: digits, a TFDS name, folder:PATH, table:CSV, npz:FILE, idx:PATH, ..."""
     data_dir: str | None = None
     """Where the source's files are; TFDS_DATA_DIR by default."""
     split: str = "train"
@@ -130,9 +130,9 @@ class DataConfig:
     worker_timeout: float = 120.0
     """Lazy: seconds that decoding one image may take before the run ends."""
     mode: str = "RGB"
-    """Files: what each gives: RGB, L (gray), RGBA, or the channels of .npy, such as 5."""
+    """Files: what each gives: RGB, L (gray), RGBA, or a number of channels (.npy)."""
     stack: tuple[str, ...] = ()
-    """Files: those of an example, stacked: columns path:RGB ir:L, or ends {}_ct.png:L."""
+    """Files: those of an example: columns path:RGB ir:L, or patterns {}_ct.png:L."""
     window: tuple[float, ...] = ()
     """Files: centre and width of 16-bit values, such as 40 400; or a pair each file."""
     edges: bool = False
