@@ -83,8 +83,8 @@ def read_table(
     if split.base not in splits:
         raise unknown_split(source.name, split.base, set(splits.tolist()))
     if groups is not None:
-        names = np.array(groups)
-        check_apart({base: names[splits == base].tolist() for base in set(splits)})
+        names, bases = np.array(groups), sorted(set(splits.tolist()))
+        check_apart({base: names[splits == base].tolist() for base in bases})
     return cut_shuffled(source.subset(splits == split.base), split)
 
 
