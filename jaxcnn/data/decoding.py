@@ -170,6 +170,15 @@ def decode_image(
     return Decoder((FilePart(mode),))(data, crop, rng)[0]
 
 
+def upright(image: Any) -> Any:
+    """Returns a Pillow image turned as its EXIF entry says."""
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return image
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
 class _naming:
     """Says in an error which of an example's files it is about."""
 
@@ -231,7 +240,7 @@ def _fitted(image: Any, whole: tuple[int, int]) -> Any:
 
 def _opened(data: bytes, window: tuple[float, float] | None) -> Any:
     """Returns an upright Pillow image of eight bits a channel."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     # Pillow reads on demand, from this buffer, which lives as long as the image.
     image = Image.open(io.BytesIO(data))
@@ -247,8 +256,7 @@ def _opened(data: bytes, window: tuple[float, float] | None) -> Any:
             "before the window: store the channels in files of their own, or as .npy"
         )
     # A rotated one is decoded in full: its width is the box's height.
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    image = upright(image)
     if deep:
         image = Image.fromarray(apply_window(np.asarray(image), window))
     return image

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxcnn.data.crops import Placement
+from jaxcnn.data.decoding import upright
 
 Arrays = dict[str, np.ndarray]
 #: The class of rows that hold no box.
@@ -241,13 +242,13 @@ def crop_mask(
 
 def _opened_mask(data: bytes) -> np.ndarray:
     """Returns a mask as whole numbers `[height, width]`, upright."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if data.startswith(b"\x93NUMPY"):
         mask = np.load(io.BytesIO(data), allow_pickle=False)
     else:
         with Image.open(io.BytesIO(data)) as image:
-            mask = np.asarray(ImageOps.exif_transpose(image))
+            mask = np.asarray(upright(image))
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         raise ValueError(
             f"it is {mask.dtype}{list(mask.shape)}, expected one whole number a pixel, "

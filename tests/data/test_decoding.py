@@ -206,3 +206,12 @@ def test_options_say_what_the_decoder_is():
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         FileOptions(**options)
+
+
+def test_tfds_in_memory_turns_images_too():
+    from jaxcnn.data.tfds import _decode
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(np.rot90(PICTURE), exif=exif)
+    assert (_decode(turned, "RGB", None) == PICTURE).all()
