@@ -116,7 +116,7 @@ def test_flags_are_the_fields():
         "--data.split-seed 4 --data.mask-values 0 255 --data.stretch --data.disk-cache "
         "--data.cache-size 40"
     )
-    data = parse_config(ExperimentConfig(), words.split()).data
+    data = parse_config(ExperimentConfig(), words.split(), prog="jaxcnn").data
     assert (data.stack, data.window) == (("path:RGB", "ir:L"), (40.0, 400.0))
     assert (data.mode, data.edges, data.group) == ("L", True, "p([0-9]+)")
     assert (data.columns, data.test_share, data.split_seed) == ({"label": "x"}, 0.3, 4)
