@@ -32,6 +32,7 @@ from jaxcnn.train.mesh import make_mesh
 from jaxcnn.train.multi_label import multi_label
 from jaxcnn.train.nonfinite import NonFiniteError, skip_nonfinite
 from jaxcnn.train.parallel import ParallelStep, parallelize
+from jaxcnn.train.predictions import Predictions, collect, make_collect_step
 from jaxcnn.train.regression import regression
 from jaxcnn.train.sharding import Shard, device_bytes, placed, state_shardings
 from jaxcnn.train.state import TrainState, init_state
@@ -64,6 +65,7 @@ __all__ = [
     "NonFiniteError",
     "ParallelStep",
     "Peak",
+    "Predictions",
     "Profile",
     "Progress",
     "ReduceOnPlateau",
@@ -79,6 +81,7 @@ __all__ = [
     "averaged",
     "capsules",
     "classification",
+    "collect",
     "compile_ahead",
     "device_bytes",
     "evaluate",
@@ -88,6 +91,7 @@ __all__ = [
     "init_loss_scale",
     "init_state",
     "layer_statistics",
+    "make_collect_step",
     "make_eval_step",
     "make_layer_statistics",
     "make_mesh",
