@@ -40,7 +40,8 @@ class Boxes:
     - `boxes`: float32 `[B, M, 4]`, left, top, right, bottom in pixels of the image that
       comes out; zeros where there is no box.
     - `box_labels`: int32 `[B, M]`, the classes; -1 where there is no box.
-    - `box_mask`: float32 `[B, M]`, 1 on boxes and 0 on padding.
+    - `boxes_valid`: booleans `[B, M]`, false on padding; augmentation clears it for
+      boxes that leave the image.
     - `box_ignore`: float32 `[B, M]`, 1 on boxes marked as difficult (VOC) or as a crowd
       (COCO), which by custom neither training nor a score counts.
 
@@ -75,7 +76,7 @@ class Boxes:
         return {
             "boxes": np.zeros((*shape, 4), np.float32),
             "box_labels": np.full(shape, NO_BOX, np.int32),
-            "box_mask": np.zeros(shape, np.float32),
+            "boxes_valid": np.zeros(shape, bool),
             "box_ignore": np.zeros(shape, np.float32),
         }
 
@@ -96,7 +97,7 @@ class Boxes:
         boxes, kept = crop_boxes(boxes, placement, size)
         row = {name: array[0] for name, array in self.empty(1, size).items()}
         count = len(boxes)
-        row["boxes"][:count], row["box_mask"][:count] = boxes, 1
+        row["boxes"][:count], row["boxes_valid"][:count] = boxes, True
         row["box_labels"][:count] = labels[kept]
         row["box_ignore"][:count] = ignore[kept]
         return row

@@ -149,12 +149,14 @@ def test_voc_is_a_source(voc):
     assert source.class_names == ("cell", "dust")
     assert (source.labels, source.labelled) == (None, False)
     batch = source.batch(np.arange(3))
-    assert sorted(batch) == ["box_ignore", "box_labels", "box_mask", "boxes", "image"]
+    assert sorted(batch) == [
+        *("box_ignore", "box_labels", "boxes", "boxes_valid", "image")
+    ]
     assert batch["boxes"].shape == (3, 2, 4)
     # The image is half as large; the second box is cut off at its border.
     assert batch["boxes"][1].tolist() == [[10, 5, 25, 15], [27, 17, 30, 20]]
     assert batch["box_labels"].tolist() == [[0, -1], [0, 1], [0, -1]]
-    assert batch["box_mask"].tolist() == [[1, 0], [1, 1], [1, 0]]
+    assert batch["boxes_valid"].tolist() == [[True, False], [True] * 2, [True, False]]
     assert batch["box_ignore"][1].tolist() == [0, 1]
     assert len(read(f"voc:{voc}", "validation")) == 1
     kept = read(f"voc:{voc}", decode="memory")
@@ -166,7 +168,7 @@ def test_a_box_without_an_area_is_left_out_with_a_warning(voc):
     (voc / "Annotations/0.xml").write_text(annotation(boxes))
     with pytest.warns(UserWarning, match=r"0\.xml' has a box without an area"):
         source = read(f"voc:{voc}")
-    assert source.batch(np.arange(1))["box_mask"].sum() == 1
+    assert source.batch(np.arange(1))["boxes_valid"].sum() == 1
 
 
 def coco(root, layout, **changes):
@@ -330,7 +332,7 @@ def test_an_example_without_boxes_has_padding_alone():
     boxes = Boxes([[], [[0, 0, 2, 2]]], [[], [3]])
     row = boxes.place(boxes.read(0), Placement((0, 0, 4, 4)), (4, 4), (4, 4))
     assert row["box_labels"].tolist() == [-1]
-    assert (boxes.most, row["box_mask"].sum()) == (1, 0)
+    assert (boxes.most, row["boxes_valid"].sum()) == (1, 0)
 
 
 @pytest.mark.thorough
