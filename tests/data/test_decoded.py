@@ -9,7 +9,6 @@ from jaxcnn.data import (
     EvalData,
     FileOptions,
     TrainData,
-    WorkerData,
     cache_folder,
     load_source,
     make_crops,
@@ -175,12 +174,3 @@ def test_squares_less_than_the_crops_are_refused(root):
     message = "size of the cache is 9, expected at least 16"
     with pytest.raises(ValueError, match=re.escape(message)):
         read(root).cached(training=True, size=9)
-
-
-@pytest.mark.thorough
-def test_workers_read_the_same_cache(root):
-    data = TrainData(read(root).cached(training=True), 4, seed=2)
-    wanted = [data[k] for k in range(4)]
-    with WorkerData(data, workers=2) as batches:
-        assert all(same(batches[k], batch) for k, batch in enumerate(wanted))
-    assert len(files()) == 1

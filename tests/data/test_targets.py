@@ -335,7 +335,7 @@ def test_an_example_without_boxes_has_padding_alone():
     assert (boxes.most, row["boxes_valid"].sum()) == (1, 0)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_workers_give_the_same_boxes(voc):
     data = TrainData(read(f"voc:{voc}"), 3, seed=3)
     wanted = [data[k] for k in range(4)]
