@@ -12,6 +12,7 @@ from etils import epath
 from flax import linen as nn
 
 from jaxcnn.checkpoint import Checkpoints
+from jaxcnn.data.decoding import upright
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.registry import create_model
 from jaxcnn.train.ema import abstract_average, average_in
@@ -279,8 +280,8 @@ def load_run(
 def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
     """Returns a picture file as a model of such images takes it.
 
-    The picture is made gray or RGB as the channels say, and resized (bilinear,
-    antialiased) where its size differs.
+    The picture is turned as its EXIF entry says, made gray or RGB as the channels say,
+    and resized (bilinear, antialiased) where its size differs.
 
     Args:
         path: A file that Pillow reads: PNG, JPEG, WebP, ...
@@ -308,7 +309,7 @@ def read_image(path: epath.PathLike, shape: tuple[int, ...]) -> np.ndarray:
         with epath.Path(path).open("rb") as file, Image.open(file) as image:
             if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
                 image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
-            image = image.convert("L" if channels == 1 else "RGB")
+            image = upright(image).convert("L" if channels == 1 else "RGB")
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, np.uint8).reshape(shape)

@@ -66,6 +66,16 @@ def test_a_picture_of_16_bits_is_that_of_8(tmp_path):
         np.testing.assert_array_equal(image[..., 0], pixels)
 
 
+def test_a_picture_is_turned_as_its_exif_entry_says(tmp_path):
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:4] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=exif)
+    found = read_image(tmp_path / "turned.png", (8, 8, 1))
+    assert (found[..., 0] == pixels).all()
+
+
 def test_a_picture_cut_short_is_named(digits, tmp_path):
     path = tmp_path / "cut.png"
     path.write_bytes(Path(digits[0]).read_bytes()[:90])

@@ -1,7 +1,6 @@
-"""From an encoded photograph to uint8 pixels of one size, on the host, by Pillow."""
+"""What part of an image is seen, in evaluation and in training, by Pillow."""
 
 import dataclasses
-import io
 import math
 from typing import Any
 
@@ -12,8 +11,19 @@ from jaxcnn.data.resize import check_image_size
 
 #: Boxes that a random crop tries before it takes the centre, as torchvision does.
 _TRIES = 10
-#: What Pillow calls images of so many channels.
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the pixels that come out of a crop lie in the image.
+
+    Attributes:
+        box: `(left, top, right, bottom)` in pixels of the upright image.
+        mirrored: Whether left and right are exchanged.
+    """
+
+    box: tuple[float, float, float, float]
+    mirrored: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +49,52 @@ class ResizeCrop:
                 f"{max(self.size)} pixels, the size {self.size} of the crop"
             )
 
-    def __call__(self, image: Any, rng: np.random.Generator | None) -> Any:
-        """Returns the centre of a Pillow image; `rng` is not used."""
+    def place(
+        self, width: int, height: int, rng: np.random.Generator | None
+    ) -> Placement:
+        """Returns where the centre lies in an image; `rng` is not used."""
+        new_height, new_width = resized_shape(height, width, self.resize)
+        top = centre_crop_start(new_height, self.size[0])
+        left = centre_crop_start(new_width, self.size[1])
+        x, y = width / new_width, height / new_height
+        right, bottom = left + self.size[1], top + self.size[0]
+        return Placement((left * x, top * y, right * x, bottom * y))
+
+    def cut(self, image: Any, placement: Placement) -> Any:
+        """Returns the centre of a Pillow image."""
         height, width = resized_shape(image.height, image.width, self.resize)
         image = _drafted(image, (width, height))
         image = image.resize((width, height), _BILINEAR)
         top = centre_crop_start(height, self.size[0])
         left = centre_crop_start(width, self.size[1])
         return image.crop((left, top, left + self.size[1], top + self.size[0]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """The whole image brought to a size, whatever its proportions were.
+
+    Nothing is cut off, as object detection wants it.
+
+    Attributes:
+        size: `(height, width)` of what comes out.
+    """
+
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        check_image_size(self.size)
+
+    def place(
+        self, width: int, height: int, rng: np.random.Generator | None
+    ) -> Placement:
+        """Returns the box of the whole image; `rng` is not used."""
+        return Placement((0.0, 0.0, float(width), float(height)))
+
+    def cut(self, image: Any, placement: Placement) -> Any:
+        """Returns the whole Pillow image in the new size."""
+        size = (self.size[1], self.size[0])
+        return _drafted(image, size).resize(size, _BILINEAR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,13 +132,19 @@ class RandomResizedCrop:
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip is {self.flip}, expected a share from 0 to 1")
 
-    def __call__(self, image: Any, rng: np.random.Generator | None) -> Any:
-        """Returns a part of a Pillow image, the whole image without `rng`."""
-        height, width = self.size
+    def place(
+        self, width: int, height: int, rng: np.random.Generator | None
+    ) -> Placement:
+        """Returns a part of an image at random, the whole image without `rng`."""
         if rng is None:
-            return image.resize((width, height), _BILINEAR)
-        left, top, right, bottom = self.box(image.width, image.height, rng)
-        mirrored = rng.random() < self.flip
+            return Placement((0.0, 0.0, float(width), float(height)))
+        box = self.box(width, height, rng)
+        return Placement(box, bool(rng.random() < self.flip))
+
+    def cut(self, image: Any, placement: Placement) -> Any:
+        """Returns that part of a Pillow image, in the new size."""
+        height, width = self.size
+        left, top, right, bottom = placement.box
         full_width, full_height = image.size
         # The whole image is decoded no larger than this part of it needs.
         wanted = (
@@ -101,7 +155,7 @@ class RandomResizedCrop:
         x, y = image.width / full_width, image.height / full_height
         box = (left * x, top * y, right * x, bottom * y)
         image = image.resize((width, height), _BILINEAR, box=box)
-        return image.transpose(_MIRRORED) if mirrored else image
+        return image.transpose(_MIRRORED) if placement.mirrored else image
 
     def box(
         self, width: int, height: int, rng: np.random.Generator
@@ -133,44 +187,39 @@ class RandomResizedCrop:
 _BILINEAR = 2
 _MIRRORED = 0
 
-Crop = ResizeCrop | RandomResizedCrop
+#: What part of an image is seen: `place` says which, `cut` gives it.
+Crop = ResizeCrop | RandomResizedCrop | Stretch
 
 
-def decode_image(
-    data: bytes, mode: str, crop: Crop, rng: np.random.Generator | None = None
-) -> np.ndarray:
-    """Returns an encoded image as uint8 `[height, width, channels]`, cropped.
-
-    The image is turned upright as its EXIF entry says. JPEGs are decoded at a half, a
-    quarter or an eighth of their size where that is enough.
+def make_crops(
+    size: tuple[int, int],
+    *,
+    resize: int | None = None,
+    random: bool = True,
+    area: tuple[float, float] = (0.08, 1.0),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+    flip: float = 0.5,
+    stretch: bool = False,
+) -> dict[str, Crop]:
+    """Returns `train_crop` and `eval_crop` of a source.
 
     Args:
-        data: A file in a format that Pillow reads.
-        mode: `"L"`, `"RGB"` or `"RGBA"`.
-        crop: What part of it, and its size.
-        rng: Where random numbers come from.
-
-    Raises:
-        ValueError: if the image has more than eight bits a channel.
-        OSError: if it is damaged. Pillow raises other errors for some damages.
+        size: `(height, width)` of the decoded images.
+        resize: Pixels of the shorter side before the centre is cut out.
+        random: Whether training sees random parts; else what evaluation sees.
+        area: See `RandomResizedCrop`.
+        aspect: The same.
+        flip: The same.
+        stretch: Whether evaluation sees the whole image, its proportions changed, in
+            place of the centre; then `resize` is not used.
     """
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"it has more than 8 bits a channel ({image.mode})")
-        # A rotated one is decoded in full: its width is the box's height.
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        pixels = np.asarray(_converted(crop(image, rng), mode))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-_ORIENTATION = 0x0112
-
-
-def _converted(image: Any, mode: str) -> Any:
-    return image if image.mode == mode else image.convert(mode)
+    if stretch and resize is not None:
+        raise ValueError(
+            f"resize is {resize}: it is for a centre, not for stretch=True"
+        )
+    evaluated = Stretch(tuple(size)) if stretch else ResizeCrop(tuple(size), resize)
+    trained = RandomResizedCrop(tuple(size), tuple(area), tuple(aspect), flip)
+    return {"train_crop": trained if random else evaluated, "eval_crop": evaluated}
 
 
 def _drafted(image: Any, size: tuple[int, int]) -> Any:

@@ -5,6 +5,7 @@ import numbers
 
 import numpy as np
 
+from jaxcnn.data.groups import grouped_folds
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.source import Source
 
@@ -86,7 +87,12 @@ class Fold:
         labels = source.labels
         if labels is None:
             labels = np.zeros(len(source), int)
-        return stratified_folds(labels, self.count, self.seed)[self.number - 1]
+        groups = getattr(source, "groups", None)
+        if groups is not None:
+            folds = grouped_folds(labels, groups, self.count, self.seed)
+        else:
+            folds = stratified_folds(labels, self.count, self.seed)
+        return folds[self.number - 1]
 
     def part(self, source: Source) -> tuple[Source, Source]:
         """Returns `(train, validation)`: the other folds, and this one."""

@@ -9,9 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jaxcnn.data.crops import Crop, RandomResizedCrop, ResizeCrop, decode_image
+from jaxcnn.data.crops import Crop, ResizeCrop, Stretch
+from jaxcnn.data.decoded import KeptImages, keep_decoded
+from jaxcnn.data.decoding import Decoder, FilePart
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.source import Source
+from jaxcnn.data.targets import Targets
 from jaxcnn.tree import nearest
 
 #: Images whose pixels stand for those of all in `channel_stats`.
@@ -27,8 +30,8 @@ class Records(Protocol):
     def __len__(self) -> int:
         """Returns how many there are."""
 
-    def read(self, index: int) -> tuple[bytes, int]:
-        """Returns an encoded image and its class, -1 without one."""
+    def read(self, index: int) -> tuple[bytes | tuple[bytes, ...], int]:
+        """Returns an encoded image, or its files, and its class, -1 without one."""
 
     def name(self, index: int) -> str:
         """Returns what to call an example in messages."""
@@ -53,7 +56,10 @@ class LazySource:
         class_names: The name of every class; empty without labels.
         train_crop: What part of an image training sees.
         eval_crop: What part evaluation sees.
-        mode: Pillow's name of the channels: `"L"`, `"RGB"` or `"RGBA"`.
+        decoder: What is made of the files of an example.
+        targets: The boxes or the mask of every record, or None.
+        groups: To what each record belongs that must not be parted, such as a patient:
+            int32, by record; None if examples may be parted in any way.
         on_broken: `"error"`, or `"skip"`: in training the next example that can be
             decoded, in the order of the source, takes the place of a broken one; in
             evaluation its mask is 0.
@@ -78,8 +84,11 @@ class LazySource:
         *,
         split: str,
         train_crop: Crop,
-        eval_crop: ResizeCrop,
+        eval_crop: ResizeCrop | Stretch,
         mode: str = "RGB",
+        decoder: Decoder | None = None,
+        targets: Targets | None = None,
+        groups: np.ndarray | None = None,
         on_broken: str = "error",
         indices: np.ndarray | None = None,
     ) -> None:
@@ -96,10 +105,12 @@ class LazySource:
         self.name, self.records, self.split = name, records, split
         self.class_names = tuple(class_names)
         self.train_crop, self.eval_crop = train_crop, eval_crop
-        self.mode, self.on_broken = mode, on_broken
+        self.decoder = Decoder((FilePart(mode),)) if decoder is None else decoder
+        self.targets, self._groups, self.on_broken = targets, groups, on_broken
         self.indices = np.arange(len(records)) if indices is None else indices
         if not len(self.indices):
             raise ValueError(f"split {split!r} of {name!r} is empty")
+        self._caches: dict[Crop, KeptImages] = {}
         self.broken: dict[str, str] = {}
         self.extras: dict[str, np.ndarray] = {}
         # Told the number of every record before it is decoded.
@@ -120,12 +131,22 @@ class LazySource:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(height, width, channels)` of a decoded image."""
-        return (*self.eval_crop.size, len(self.mode))
+        return (*self.eval_crop.size, self.decoder.channels)
 
     @property
     def num_classes(self) -> int:
-        """The number of classes, 0 without labels."""
+        """The number of classes, of images or of boxes; 0 without any."""
         return len(self.class_names)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether each image is of a class: not where boxes or pixels are."""
+        return bool(self.class_names) and self.targets is None
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The group of every example, int32 `[N]`, or None."""
+        return None if self._groups is None else self._groups[self.indices]
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -134,7 +155,7 @@ class LazySource:
         Free for folders. A dataset of TFDS is read once for them; they are then kept on
         disk.
         """
-        labels = self.records.labels() if self.class_names else None
+        labels = self.records.labels() if self.labelled else None
         return None if labels is None else labels[self.indices]
 
     def validate(self) -> "LazySource":
@@ -175,7 +196,11 @@ class LazySource:
         """
         digest = hashlib.blake2b(digest_size=16)
         parts = [self.class_names, self.image_shape, self.on_broken]
-        for part in (*parts, *self.records.state()):
+        # Nothing is said of what is as it always was: old runs go on.
+        if self.decoder != Decoder((FilePart(self.decoder.parts[0].mode),)):
+            parts.append(self.decoder)
+        state = [] if self.targets is None else self.targets.state()
+        for part in (*parts, *self.records.state(), *state):
             digest.update(repr(part).encode() if not isinstance(part, bytes) else part)
         digest.update(np.ascontiguousarray(self.indices, np.int64).data)
         return digest.hexdigest()
@@ -211,15 +236,52 @@ class LazySource:
             )
         batch = self.batch(np.arange(len(self)))
         usable = batch.get("mask", np.ones(len(self))) > 0
-        labels = batch["label"][usable] if "label" in batch else None
+        rows = {name: array[usable] for name, array in batch.items() if name != "mask"}
+        groups = self.groups
         return Source(
-            self.name, batch["image"][usable], labels, self.class_names, self.split
+            self.name,
+            rows.pop("image"),
+            rows.pop("label", None),
+            self.class_names,
+            self.split,
+            extras=rows,
+            groups=None if groups is None else groups[usable],
         )
+
+    def cached(
+        self, *, training: bool = False, size: int | None = None
+    ) -> "LazySource":
+        """Returns this source with its images decoded on disk, which it does now.
+
+        For evaluation, and for training without random crops, the very pixels of a
+        batch are kept: what it gives is the same to the byte. For training with random
+        crops the whole image is kept, brought to a square. The same crops are then cut
+        from that, so a small part of a large image has less detail than it had.
+
+        The files lie in the `cache_folder()`, `size * size * channels` bytes an image,
+        and are found again by the source's fingerprint, the times of its files and the
+        crops.
+
+        Args:
+            training: Whether it is for the batches of training.
+            size: Pixels of a side of the squares; by default the larger side of the
+                crops over 0.875, as much as evaluation resizes to.
+
+        Raises:
+            OSError: if the file cannot be written.
+            ValueError: if an image is broken and they are not skipped, or `size` is
+                less than the crops.
+        """
+        source = self._copy()
+        crop = self.train_crop if training else self.eval_crop
+        cache = keep_decoded(source, crop, size)
+        source._caches = {**self._caches, crop: cache}
+        return source
 
     def batch(
         self, indices: np.ndarray, *, seed: int = 0, epoch: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Returns some examples, decoded: `image` uint8, `label` if there are any.
+        """Returns some examples, decoded: `image` uint8, `label` or targets if any.
 
         Args:
             indices: Integers `[B]`.
@@ -231,17 +293,17 @@ class LazySource:
             OSError: if a file cannot be read.
             ValueError: if an image is broken and `on_broken` is `"error"`.
         """
-        images = np.empty((len(indices), *self.image_shape), np.uint8)
-        labels = np.empty(len(indices), np.int32)
+        batch = {"image": np.empty((len(indices), *self.image_shape), np.uint8)}
+        if self.labelled:
+            batch["label"] = np.empty(len(indices), np.int32)
+        if self.targets is not None:
+            batch |= self.targets.empty(len(indices), self.eval_crop.size)
         mask = np.ones(len(indices), np.float32)
         for row, position in enumerate(indices):
             if epoch is None:
-                mask[row] = self._one(int(position), None, images, labels, row)
+                mask[row] = self._one(int(position), None, batch, row)
             else:
-                self._next_good(int(position), (seed, epoch), images, labels, row)
-        batch = {"image": images}
-        if self.class_names:
-            batch["label"] = labels
+                self._next_good(int(position), (seed, epoch), batch, row)
         return batch if mask.all() else {**batch, "mask": mask}
 
     def _next_good(self, position: int, draw: tuple[int, int], *row: Any) -> None:
@@ -257,32 +319,49 @@ class LazySource:
         self,
         position: int,
         draw: tuple[int, int] | None,
-        images: np.ndarray,
-        labels: np.ndarray,
+        batch: dict[str, np.ndarray],
         row: int,
     ) -> bool:
         """Puts an example into its row and returns True; False if it is broken."""
         index = int(self.indices[position])
         if self.watch is not None:
             self.watch(index)
-        # Storage that fails is an error always: another start might not meet it.
-        data, labels[row] = self.records.read(index)
         crop, rng = self.eval_crop, None
         if draw is not None:
             crop, rng = self.train_crop, generator(draw[0], index, Stream.CROP, draw[1])
+        cache = self._caches.get(crop)
+        kept = None if cache is None else cache.get(index)
+        # Storage that fails is an error always: another start might not meet it.
+        stored = None if self.targets is None else self.targets.read(index)
+        data, label = (b"", kept.label) if kept else self.records.read(index)
+        if "label" in batch:
+            batch["label"][row] = label
         try:
-            images[row] = decode_image(data, self.mode, crop, rng)
+            if cache is None:
+                found = self.decoder(data, crop, rng)
+            else:
+                found = cache.view(kept or cache.make(data), crop, rng)
+            batch["image"][row], placement, whole = found
+            if self.targets is not None:
+                beside = self.targets.place(stored, placement, whole, crop.size)
+                for name, array in beside.items():
+                    batch[name][row] = array
         # Pillow raises OSError, SyntaxError, ValueError, struct.error and more.
         except Exception as error:
-            self._report(index, error)
-            images[row] = 0
+            self.report_broken(index, error)
+            batch["image"][row] = 0
             return False
         return True
 
     def _name(self, position: int) -> str:
         return self.records.name(int(self.indices[position]))
 
-    def _report(self, index: int, error: Exception) -> None:
+    def report_broken(self, index: int, error: Exception) -> None:
+        """Raises what is wrong with a record, or remembers it if such are skipped.
+
+        Raises:
+            ValueError: if `on_broken` is `"error"`.
+        """
         name = self.records.name(index)
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         if self.on_broken == "error":
@@ -299,30 +378,6 @@ class LazySource:
                 message = f"{name} cannot be decoded and is skipped: {reason}"
                 if not self.quiet:
                     warnings.warn(message, stacklevel=2)
-
-
-def make_crops(
-    size: tuple[int, int],
-    *,
-    resize: int | None = None,
-    random: bool = True,
-    area: tuple[float, float] = (0.08, 1.0),
-    aspect: tuple[float, float] = (3 / 4, 4 / 3),
-    flip: float = 0.5,
-) -> dict[str, Crop]:
-    """Returns `train_crop` and `eval_crop` of a source.
-
-    Args:
-        size: `(height, width)` of the decoded images.
-        resize: Pixels of the shorter side before the centre is cut out.
-        random: Whether training sees random parts; else what evaluation sees.
-        area: See `RandomResizedCrop`.
-        aspect: The same.
-        flip: The same.
-    """
-    evaluated = ResizeCrop(tuple(size), resize)
-    trained = RandomResizedCrop(tuple(size), tuple(area), tuple(aspect), flip)
-    return {"train_crop": trained if random else evaluated, "eval_crop": evaluated}
 
 
 def _memory() -> int:

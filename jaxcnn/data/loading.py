@@ -8,11 +8,15 @@ from etils import epath
 
 from jaxcnn.data import cifar, idx
 from jaxcnn.data.arrays import read_npz
-from jaxcnn.data.crops import Crop
+from jaxcnn.data.box_files import read_coco, read_voc
+from jaxcnn.data.crops import Crop, make_crops
 from jaxcnn.data.digits import read_digits
 from jaxcnn.data.folds import Fold
 from jaxcnn.data.image_folder import read_folder
-from jaxcnn.data.lazy import LazySource, make_crops
+from jaxcnn.data.image_table import read_table
+from jaxcnn.data.lazy import LazySource
+from jaxcnn.data.mask_folder import read_masks
+from jaxcnn.data.options import FileOptions
 from jaxcnn.data.pipeline import TrainData
 from jaxcnn.data.resize import check_image_size, resized
 from jaxcnn.data.source import Source
@@ -23,6 +27,14 @@ from jaxcnn.tree import nearest
 
 _Read = Callable[[Split], Source]
 DECODE = ("memory", "lazy")
+#: Readers of encoded files, by what stands before the colon.
+FILES = {
+    "folder": read_folder,
+    "table": read_table,
+    "voc": read_voc,
+    "coco": read_coco,
+    "masks": read_masks,
+}
 
 
 def load(
@@ -40,6 +52,7 @@ def load(
     decode: str = "memory",
     crops: dict[str, Crop] | None = None,
     on_broken: str = "error",
+    files: FileOptions | None = None,
     shuffle: bool = True,
     process_index: int | None = None,
     process_count: int | None = None,
@@ -63,6 +76,7 @@ def load(
             `WorkerData` does so in processes.
         crops: What training and evaluation see of lazily decoded images.
         on_broken: What becomes of images that cannot be decoded.
+        files: How files become examples.
         shuffle: False keeps the examples in their order.
         process_index: This process's number; JAX's own if None, see `TrainData`.
         process_count: How many processes share a batch.
@@ -88,6 +102,7 @@ def load(
         decode=decode,
         crops=crops,
         on_broken=on_broken,
+        files=files,
     )
     return TrainData(source, batch_size, seed, process_index, process_count, shuffle)
 
@@ -105,6 +120,7 @@ def load_source(
     decode: str = "memory",
     crops: dict[str, Crop] | None = None,
     on_broken: str = "error",
+    files: FileOptions | None = None,
 ) -> Source | LazySource:
     """Returns the examples of a split, validated.
 
@@ -112,8 +128,10 @@ def load_source(
         name: `"digits"`; a dataset that TFDS has prepared (`"mnist"`,
             `"cifar10:3.0.2"`, `"name/config"`); or files: `"idx:FOLDER"` (MNIST and its
             family), `"cifar10:FOLDER"`, `"cifar100:FOLDER"`,
-            `"cifar100_coarse:FOLDER"`, `"npz:FILE"`; or `"folder:FOLDER"`, with
-            images in `train/CLASS/`, `val/CLASS/`, `test/CLASS/`.
+            `"cifar100_coarse:FOLDER"`, `"npz:FILE"`; or encoded images:
+            `"folder:FOLDER"`, with images in `train/CLASS/`, `val/CLASS/`,
+            `test/CLASS/` or in `CLASS/`; `"table:FILE.csv"`; `"voc:FOLDER"` and
+            `"coco:FOLDER"` with boxes; `"masks:FOLDER"` with masks.
         split: `"train"`, `"validation"`, `"test"` or what else the dataset has, or a
             slice: `"train[:10%]"`, `"test[500:1000]"`.
         data_dir: Where the files are: a folder of TFDS (`$TFDS_DATA_DIR` or
@@ -134,6 +152,8 @@ def load_source(
         crops: What training and evaluation see of lazily decoded images, from
             `make_crops`; by default those of `image_size`.
         on_broken: `"error"` or `"skip"`, see `LazySource`.
+        files: How files become examples, where they are encoded images in files of
+            their own.
 
     Raises:
         OSError: if files are missing.
@@ -146,8 +166,14 @@ def load_source(
             f"decode is {decode!r}.{nearest(decode, DECODE)} Allowed are 'memory' and "
             "'lazy'"
         )
-    if name.startswith("folder:") or decode == "lazy":
-        read = _lazy_reader(name, data_dir, image_size, crops, on_broken)
+    scheme = name.partition(":")[0] if ":" in name else ""
+    if files not in (None, FileOptions()) and scheme not in FILES:
+        raise ValueError(
+            f"files is for images in files ({', '.join(f'{n}:' for n in FILES)}), not "
+            f"for {name!r}"
+        )
+    if scheme in FILES or decode == "lazy":
+        read = _lazy_reader(name, data_dir, image_size, crops, on_broken, files)
     else:
         read = _reader(name, data_dir, image_size, cache)
     if isinstance(validation, Fold):
@@ -186,14 +212,16 @@ def _lazy_reader(
     image_size: tuple[int, int] | None,
     crops: dict[str, Crop] | None,
     on_broken: str,
+    files: FileOptions | None,
 ) -> Callable[[Split], LazySource]:
     """Returns the function that reads a split without decoding it."""
     scheme, colon, path = name.partition(":")
-    lazy = not colon or bool(VERSION.fullmatch(path)) or scheme == "folder"
+    files_of = bool(colon) and scheme in FILES
+    lazy = not colon or bool(VERSION.fullmatch(path)) or files_of
     if name == "digits" or not lazy:
         raise ValueError(
-            f"decode is 'lazy', but {name!r} is not stored as encoded images; folders "
-            "('folder:PATH') and datasets of TFDS are"
+            f"decode is 'lazy', but {name!r} is not stored as encoded images; files "
+            f"({', '.join(f'{n}:PATH' for n in FILES)}) and datasets of TFDS are"
         )
     if crops is None:
         if image_size is None:
@@ -203,8 +231,9 @@ def _lazy_reader(
             )
         crops = make_crops(image_size)
     options = {"crops": crops, "on_broken": on_broken}
-    if scheme == "folder":
-        return functools.partial(read_folder, path, **options)
+    if files_of:
+        files = FileOptions() if files is None else files
+        return functools.partial(FILES[scheme], path, files=files, **options)
     return functools.partial(read_tfds_lazily, name, data_dir=data_dir, **options)
 
 
@@ -254,9 +283,10 @@ def _file_reader(name: str, scheme: str, path: str) -> _Read:
         **{n: functools.partial(cifar.read_cifar, n, path) for n in cifar.NAMES},
     }
     if scheme not in readers:
+        known = [*readers, *FILES]
         raise ValueError(
             f"dataset {name!r} is of unknown kind {scheme!r}."
-            f"{nearest(scheme, [*readers, 'folder'])} Allowed before the colon are "
-            f"{', '.join(map(repr, [*readers, 'folder']))}"
+            f"{nearest(scheme, known)} Allowed before the colon are "
+            f"{', '.join(map(repr, known))}"
         )
     return readers[scheme]

@@ -16,6 +16,7 @@ class Stream(enum.IntEnum):
     FOLDS = 5
     CROP = 6
     FOLDER = 7
+    GROUPS = 8
 
 
 def generator(

@@ -41,6 +41,8 @@ class Source:
         rank: Spatial axes: 1 for sequences, 2 for images, 3 for volumes. By default
             arrays of five axes are volumes and all others images; with it the axis of
             a single channel may be left out.
+        groups: To what each example belongs that must not be parted, such as a
+            patient, `[N]`; None if examples may be parted in any way.
 
     Raises:
         ValueError: if a shape or dtype is not one of these, lengths differ, a label
@@ -54,12 +56,16 @@ class Source:
     split: str = "train"
     extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     rank: int | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "images", _read_only(self._checked_images()))
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         if self.labels is not None:
             object.__setattr__(self, "labels", _read_only(self._checked_labels()))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _read_only(np.asarray(self.groups)))
+            self._check_length("groups", len(self.groups))
         extras = {name: np.asarray(rows) for name, rows in self.extras.items()}
         for name, rows in extras.items():
             self._check_length(f"rows of {name!r}", len(rows))
@@ -233,6 +239,7 @@ class Source:
             images=self.images[index],
             labels=None if self.labels is None else self.labels[index],
             extras={name: rows[index] for name, rows in self.extras.items()},
+            groups=None if self.groups is None else self.groups[index],
             split=self.split if split is None else split,
         )
 

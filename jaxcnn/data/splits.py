@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from jaxcnn.data.folds import Fold
+from jaxcnn.data.groups import grouped_choice
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.source import Source
 from jaxcnn.tree import nearest
@@ -116,7 +117,7 @@ def carve_validation(
         return size.part(source)
     count = _count(size, len(source))
     labels = np.zeros(len(source), int) if source.labels is None else source.labels
-    chosen = stratified_choice(labels, count, seed)
+    chosen = chosen_part(labels, count, seed, getattr(source, "groups", None))
     return (
         source.subset(~chosen),
         source.subset(chosen, split="validation"),
@@ -133,6 +134,15 @@ def _count(size: float | int, n: int) -> int:
             f" of examples from 1 to {n - 1}, leaving both parts some of the {n}"
         )
     return count
+
+
+def chosen_part(
+    labels: np.ndarray, count: int, seed: int, groups: np.ndarray | None
+) -> np.ndarray:
+    """Returns booleans `[N]` that choose about `count` examples, groups as a whole."""
+    if groups is None:
+        return stratified_choice(labels, count, seed)
+    return grouped_choice(labels, groups, count, seed)
 
 
 def stratified_choice(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

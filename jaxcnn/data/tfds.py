@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from jaxcnn.data.cache import Arrays, load_or_make
-from jaxcnn.data.crops import MODES
+from jaxcnn.data.decoding import MODES, upright
 from jaxcnn.data.files import as_path
 from jaxcnn.data.resize import resize_image
 from jaxcnn.data.source import Source
@@ -63,7 +63,7 @@ def read_tfds(
     )
     if cache:
         stem = f"{builder.info.name}-{folder.name}-{split.base}"
-        key = [split.base, bounds, keys, image_size, file_states(folder)]
+        key = [split.base, bounds, keys, image_size, file_states(folder), "upright"]
         arrays = load_or_make(stem, key, decode)
     else:
         arrays = decode()
@@ -284,10 +284,11 @@ def _not_random_access(builder: Any) -> ValueError:
 
 
 def _decode(data: bytes, mode: str, size: tuple[int, int] | None) -> np.ndarray:
-    """Returns an encoded image as uint8 `[height, width, channels]`."""
+    """Returns an encoded image, upright, as uint8 `[height, width, channels]`."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
+        image = upright(image)
         pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return pixels if size is None else resize_image(pixels, size)

@@ -19,8 +19,6 @@ from jaxcnn.data import (
     Source,
     TrainData,
     WorkerData,
-    load_source,
-    make_crops,
     noisy,
 )
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
@@ -34,6 +32,7 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.sources import KINDS, load_data
 from jaxcnn.experiment.stability import check_stability, guarded, measured, started
 from jaxcnn.experiment.trials import first_batches
 from jaxcnn.optim import PlateauRule
@@ -55,11 +54,6 @@ from jaxcnn.train import (
 from jaxcnn.typing import PyTree
 
 _AXIS = "batch"
-_KINDS = {
-    "classification": "classifier",
-    "capsules": "classifier",
-    "reconstruction": "autoencoder",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +151,7 @@ def build(
     data = config.data
     devices = 1 if config.parallel == "jit" else jax.device_count()
     mesh, shard = mesh_of(config), shard_of(config)
-    source = _source(config, data.split)
+    source = load_data(config, data.split, training=True)
     if data.batch_size % devices:
         raise ValueError(
             f"data.batch_size is {data.batch_size}, which {devices} devices cannot "
@@ -235,39 +229,6 @@ def build(
     return experiment
 
 
-def _source(
-    config: ExperimentConfig, split: str, own: bool = False
-) -> Source | LazySource:
-    data = config.data
-    options: dict[str, Any] = {}
-    if data.image_size is not None:
-        options["image_size"] = (data.image_size, data.image_size)
-        options["crops"] = make_crops(
-            options["image_size"],
-            resize=data.resize,
-            random=data.random_crop,
-            area=data.crop_area,
-            aspect=data.crop_aspect,
-            flip=data.crop_flip,
-        )
-    # Set apart by one seed for all runs: seeds are compared on the same examples.
-    source = load_source(
-        data.name,
-        split,
-        data_dir=data.data_dir,
-        validation=0 if own else data.held_out,
-        decode=data.decode,
-        on_broken=data.on_broken,
-        **options,
-    )
-    lazy = isinstance(source, LazySource)
-    # The labels themselves may cost a pass over a dataset that is read lazily.
-    labelled = source.num_classes > 0 if lazy else source.labels is not None
-    if _KINDS[config.task] == "classifier" and not labelled:
-        raise ValueError(f"{data.name!r} has no labels to classify by.")
-    return source
-
-
 def _decoded(
     config: ExperimentConfig, data: TrainData | EvalData
 ) -> TrainData | EvalData | WorkerData:
@@ -294,7 +255,7 @@ def evaluation_data(
         ValueError: if there is no such split, or it has no labels to classify by.
         OSError: if the data are not there.
     """
-    source = _source(config, split, own)
+    source = load_data(config, split, own=own, training=False)
     if config.data.noise:
         source = noisy(source, config.data.noise)
     return _decoded(config, EvalData(source, batch_size))
@@ -302,8 +263,8 @@ def evaluation_data(
 
 def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
     name = config.model.name
-    kind, wanted = model_kind(name), _KINDS[config.task]
-    if kind in _KINDS.values() and kind != wanted:
+    kind, wanted = model_kind(name), KINDS[config.task]
+    if kind in KINDS.values() and kind != wanted:
         raise ValueError(
             f"The task {config.task!r} needs a {wanted}; {name!r} is a {kind}."
         )

@@ -74,7 +74,7 @@ class DataConfig:
     """The images, and what is done to them."""
 
     name: str = "digits"
-    """A source: digits, a TFDS name, folder:PATH, idx:PATH, cifar10:PATH, npz:FILE."""
+    """A source: digits, a TFDS name, folder:PATH, table:CSV, npz:FILE, idx:PATH, ..."""
     data_dir: str | None = None
     """Where the source's files are; TFDS_DATA_DIR by default."""
     split: str = "train"
@@ -129,6 +129,30 @@ class DataConfig:
     """Lazy: processes that decode; 0 decodes in a thread of this one."""
     worker_timeout: float = 120.0
     """Lazy: seconds that decoding one image may take before the run ends."""
+    mode: str = "RGB"
+    """Files: what each gives: RGB, L (gray), RGBA, or a number of channels (.npy)."""
+    stack: tuple[str, ...] = ()
+    """Files: those of an example: columns path:RGB ir:L, or patterns {}_ct.png:L."""
+    window: tuple[float, ...] = ()
+    """Files: centre and width of 16-bit values, such as 40 400; or a pair each file."""
+    edges: bool = False
+    """Files: add a channel with the edges (Sobel) of the first file."""
+    group: str | None = None
+    """Files: what must not be parted, by a pattern of the path: "patient([0-9]+)"."""
+    columns: Arguments = dataclasses.field(default_factory=dict)
+    """Tables: columns by other names, such as '{"label": "finding"}'."""
+    test_share: float = 0.2
+    """Files without splits: the share that is set aside as test, stratified."""
+    split_seed: int = 0
+    """Files without splits: chooses the examples of that share."""
+    mask_values: tuple[int, ...] = ()
+    """Masks: which value of a file is class 0, 1, ..., such as 0 255."""
+    stretch: bool = False
+    """Files: show the whole image out of proportion, not the centre, in evaluation."""
+    disk_cache: bool = False
+    """Lazy: decode once, and keep the decoded images on disk."""
+    cache_size: int | None = None
+    """Lazy: side of the kept images that random crops are cut from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -327,6 +351,7 @@ def validate(config: ExperimentConfig) -> None:
         "optimizer.base_batch_size": config.optimizer.base_batch_size,
         "data.image_size": config.data.image_size,
         "data.worker_timeout": config.data.worker_timeout,
+        "data.cache_size": config.data.cache_size,
     }
     for name, value in positive.items():
         if value is not None and not value > 0:
@@ -398,6 +423,15 @@ def _validate_decoding(data: DataConfig) -> None:
         raise ValueError(
             "data.workers decode batch by batch: they need data.decode 'lazy'."
         )
+    if data.disk_cache and data.decode != "lazy":
+        raise ValueError("data.disk_cache needs data.decode 'lazy'.")
+    if data.cache_size is not None and not data.disk_cache:
+        raise ValueError(
+            f"data.cache_size is {data.cache_size}: it needs data.disk_cache."
+        )
+    if data.stretch and data.resize is not None:
+        raise ValueError("data.resize is for a centre crop: not with data.stretch.")
+    check_seed(data.split_seed)
 
 
 def _check_trials_and_folds(config: ExperimentConfig) -> None:

@@ -10,10 +10,11 @@ from typing import IO, Any, Literal
 import numpy as np
 from etils import epath
 
-from jaxcnn.data import Source, load_source, stratified_folds
+from jaxcnn.data import Fold, Source
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.flags import parse_config
 from jaxcnn.experiment.main import exit_code
+from jaxcnn.experiment.sources import load_data
 from jaxcnn.experiment.training import Result, train
 from jaxcnn.run import METRICS, RunConfig, load_run, write_json
 from jaxcnn.table import aligned
@@ -98,11 +99,9 @@ def cross_validate(
         OSError: if the data are missing, or a folder cannot be written.
     """
     _check(config, folds, repeats, select)
-    source = load_source(
-        config.data.name, config.data.split, data_dir=config.data.data_dir
-    )
+    source = load_data(config, config.data.split, own=True)
     if source.labels is not None:
-        stratified_folds(source.labels, folds)  # before the first fold is trained
+        Fold(1, folds).positions(source)  # raises before the first fold is trained
     file = sys.stderr if file is None else file
     done: list[FoldResult] = []
     for repeat in range(1, repeats + 1):
@@ -186,12 +185,7 @@ def _finished(config: ExperimentConfig, repeat: int, select: str) -> FoldResult 
     same = {name: getattr(old, name) for name in _MAY_DIFFER}
     if dataclasses.replace(config, **same) != old or config.fresh:
         return None
-    source = load_source(
-        config.data.name,
-        config.data.split,
-        data_dir=config.data.data_dir,
-        validation=config.data.held_out,
-    )
+    source = load_data(config, config.data.split)
     if RunConfig.load(folder).data.get("fingerprint") != source.fingerprint():
         return None  # training refuses, and says what differs
     return _result(config, repeat, kept["examples"], select)
@@ -205,12 +199,7 @@ def _run(
     if not result.complete:
         return result
     folder = epath.Path(config.run_dir)
-    validation = load_source(
-        config.data.name,
-        "validation",
-        data_dir=config.data.data_dir,
-        validation=config.data.held_out,
-    )
+    validation = load_data(config, "validation")
     if writes_files():
         values = {"examples": len(validation), "experiment": config.to_json()}
         write_json(folder / _FOLD, values)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.data import RandomResizedCrop, ResizeCrop
-from jaxcnn.data.crops import decode_image
+from jaxcnn.data.decoding import decode_image
 
 
 def encoded(pixels, format="PNG", **options):
