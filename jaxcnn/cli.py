@@ -25,6 +25,7 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       find a learning rate: try growing ones and draw the loss
   evaluate RUN        measure a trained model on a split of its data
   predict RUN IMAGE   name what is on pictures
+  data FOLDER_OR_NAME look through a dataset: counts, broken files, duplicates, leaks
   models              list the models
   summary MODEL       show a model layer by layer
   convert SOURCE OUT  write weights of any origin as one safetensors file
@@ -419,6 +420,12 @@ def _convert(args: list[str]) -> int:
     return 0
 
 
+def _data(args: list[str]) -> int:
+    from jaxcnn.experiment.know_data import command
+
+    return command(args)
+
+
 def _step(text: str | None) -> str | int | None:
     if text is None or text in ("best", "latest"):
         return text
@@ -433,6 +440,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lr-range": _lr_range,
     "evaluate": _evaluate,
     "predict": _predict,
+    "data": _data,
     "models": _models,
     "summary": _summary,
     "convert": _convert,

@@ -3,13 +3,17 @@
 from jaxcnn.data.arrays import from_arrays
 from jaxcnn.data.cache import cache_folder
 from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop
+from jaxcnn.data.every_split import load_splits
 from jaxcnn.data.folds import Fold, stratified_folds
+from jaxcnn.data.hashes import near_pairs, perceptual_hash, pixel_digest
+from jaxcnn.data.inspection import Inspection, inspect
 from jaxcnn.data.lazy import LazySource, make_crops
 from jaxcnn.data.loading import load, load_source
 from jaxcnn.data.noise import noisy
 from jaxcnn.data.overlap import OverlappingPairs
 from jaxcnn.data.pipeline import EvalData, TrainData
 from jaxcnn.data.prefetch import prefetch
+from jaxcnn.data.samples import class_samples
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import carve_validation
 from jaxcnn.data.workers import WorkerData
@@ -17,6 +21,7 @@ from jaxcnn.data.workers import WorkerData
 __all__ = [
     "EvalData",
     "Fold",
+    "Inspection",
     "LazySource",
     "OverlappingPairs",
     "RandomResizedCrop",
@@ -26,11 +31,17 @@ __all__ = [
     "WorkerData",
     "cache_folder",
     "carve_validation",
+    "class_samples",
     "from_arrays",
+    "inspect",
     "load",
     "load_source",
+    "load_splits",
     "make_crops",
+    "near_pairs",
     "noisy",
+    "perceptual_hash",
+    "pixel_digest",
     "prefetch",
     "stratified_folds",
 ]

@@ -9,7 +9,7 @@ from etils import epath
 
 from jaxcnn.data.crops import Crop
 from jaxcnn.data.files import as_path
-from jaxcnn.data.lazy import LazySource
+from jaxcnn.data.lazy import LazySource, make_crops
 from jaxcnn.data.randomness import Stream, generator
 from jaxcnn.data.splits import Split, unknown_split
 
@@ -55,11 +55,7 @@ def read_folder(
         raise ValueError(f"'{folder}' has class {extra[0]!r}, which '{train}' has not")
     if not classes:
         raise ValueError(f"'{train}' has no folders of classes")
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        found = sorted(_images(os.path.join(folder, name), name))
-        files += found
-        labels += [label] * len(found)
+    files, labels = _files(folder, classes)
     if not files:
         raise ValueError(
             f"'{folder}' holds no images ({', '.join(EXTENSIONS)}) in folders of "
@@ -67,7 +63,7 @@ def read_folder(
         )
     source = LazySource(
         f"folder:{root}",
-        FolderRecords(str(folder), files, np.array(labels, np.int32)),
+        FolderRecords(str(folder), files, labels),
         tuple(classes),
         split=split.base,
         mode=mode,
@@ -79,6 +75,61 @@ def read_folder(
     start, stop = split.bounds(len(source))
     order = generator(0, 0, Stream.FOLDER).permutation(len(source))
     return source.subset(np.sort(order[start:stop]), split=split.text)
+
+
+def folder_splits(path: epath.PathLike) -> dict[str, LazySource]:
+    """Returns every split of a folder, as its images are: for looking through them.
+
+    Unlike `read_folder` it takes a split without some of the classes, or with others,
+    and a folder without splits, `root/CLASS/name.jpg`, which is one split, `all`.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no images in folders of classes.
+    """
+    root = as_path(path)
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder '{root}'")
+    names = {name: base for base, words in _SPLITS.items() for name in words}
+    names |= {"train": "train", "test": "test"}
+    # The usual order, whatever the alphabet's.
+    found = [name for name in ("train", *names, "test") if name in _classes(root)]
+    folders = {names[name]: root / name for name in dict.fromkeys(found)}
+    if len(folders) < len(set(found)):
+        raise ValueError(f"'{root}' holds the same split twice: {', '.join(found)}")
+    folders = folders or {"all": root}
+    classes = sorted({name for f in folders.values() for name in _classes(f)})
+    if not classes:
+        raise ValueError(f"'{root}' has no folders of classes")
+    sources = {}
+    for split, folder in folders.items():
+        files, labels = _files(folder, classes)
+        if not files:
+            raise ValueError(
+                f"'{folder}' holds no images ({', '.join(EXTENSIONS)}) in folders of "
+                "classes"
+            )
+        sources[split] = LazySource(
+            f"folder:{root}",
+            FolderRecords(str(folder), files, labels),
+            tuple(classes),
+            split=split,
+            **make_crops((32, 32)),
+        )
+    return sources
+
+
+def _files(folder: epath.Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
+    """Returns the images under a folder, by class and path, and their classes."""
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = sorted(_images(os.path.join(folder, name), name))
+        files += found
+        labels += [label] * len(found)
+    return files, np.array(labels, np.int32)
 
 
 def _split_folder(root: epath.Path, base: str) -> epath.Path:
