@@ -15,6 +15,7 @@ from jaxcnn.data.source import Source
 
 # Encoded pictures in memory at a time; of decoded ones there is one a thread.
 _CHUNK = 64
+_PART = 1 << 16
 _DEEP = ("I;16", "I;16L", "I;16B", "I", "F")
 
 
@@ -91,14 +92,18 @@ def _facts(pixels: np.ndarray, mode: str, near: bool) -> Facts:
     largest = 1.0
     if np.issubdtype(pixels.dtype, np.integer):
         largest = float(np.iinfo(pixels.dtype).max)
+    total, squares = np.zeros(channels), np.zeros(channels)
     rows = pixels.reshape(-1, channels)
-    # One channel at a time: a whole picture in float64 would be eight times as large.
-    values = [rows[:, c].astype(np.float64) / largest for c in range(channels)]
+    # In parts: a whole photograph in float64 would be eight times as large.
+    for start in range(0, len(rows), _PART):
+        part = rows[start : start + _PART] / largest
+        total += part.sum(axis=0, dtype=np.float64)
+        squares += np.square(part, dtype=np.float64).sum(axis=0)
     return Facts(
         tuple(size),
         mode,
-        tuple(float(v.mean()) for v in values),
-        tuple(float(v @ v) / len(v) for v in values),
+        tuple((total / len(rows)).tolist()),
+        tuple((squares / len(rows)).tolist()),
         pixel_digest(pixels),
         perceptual_hash(pixels) if near else None,
     )
