@@ -47,9 +47,19 @@ def _simplest(pixels: np.ndarray) -> np.ndarray:
         return pixels
     if pixels.shape[2] in (2, 4) and (pixels[..., -1] == 255).all():
         pixels = pixels[..., :-1]
-    if pixels.shape[2] == 3 and (pixels == pixels[..., :1]).all():
+    if pixels.shape[2] == 3 and _is_gray(pixels):
         pixels = pixels[..., :1]
     return pixels
+
+
+def _is_gray(pixels: np.ndarray) -> bool:
+    first = pixels[..., 0]
+    # Most photographs show in their first row that they are not.
+    return all(
+        np.array_equal(first[:1], pixels[:1, :, c])
+        and np.array_equal(first, pixels[..., c])
+        for c in (1, 2)
+    )
 
 
 def perceptual_hash(pixels: np.ndarray) -> np.ndarray | None:
@@ -77,7 +87,11 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray | None:
         return None
     if pixels.dtype == np.uint8 and channels in (2, 4):
         pixels = pixels[..., :-1]
-    gray = pixels.mean(axis=2, dtype=np.float32)
+    # Channel by channel: NumPy takes ten times as long for the mean of a short axis.
+    gray = pixels[..., 0].astype(np.float32)
+    for channel in range(1, pixels.shape[2]):
+        gray += pixels[..., channel]
+    gray /= pixels.shape[2]
     waves = _waves(height) @ gray @ _waves(width).T * _to_bytes(pixels.dtype)
     waves = waves.ravel()[1:]
     if (np.abs(waves) > _FAINT).sum() < _FEWEST:

@@ -15,7 +15,7 @@ from jaxcnn.data.source import Source
 
 # Encoded pictures in memory at a time; of decoded ones there is one a thread.
 _CHUNK = 64
-_PART = 1 << 16
+_PART = 1 << 17
 _DEEP = ("I;16", "I;16L", "I;16B", "I", "F")
 
 
@@ -89,24 +89,36 @@ def _decoded_facts(data: bytes | Exception, label: int, near: bool) -> Facts:
 
 def _facts(pixels: np.ndarray, mode: str, near: bool) -> Facts:
     *size, channels = pixels.shape
-    largest = 1.0
-    if np.issubdtype(pixels.dtype, np.integer):
-        largest = float(np.iinfo(pixels.dtype).max)
-    total, squares = np.zeros(channels), np.zeros(channels)
-    rows = pixels.reshape(-1, channels)
-    # In parts: a whole photograph in float64 would be eight times as large.
-    for start in range(0, len(rows), _PART):
-        part = rows[start : start + _PART] / largest
-        total += part.sum(axis=0, dtype=np.float64)
-        squares += np.square(part, dtype=np.float64).sum(axis=0)
+    mean, square = np.transpose([_moments(pixels[..., c]) for c in range(channels)])
     return Facts(
         tuple(size),
         mode,
-        tuple((total / len(rows)).tolist()),
-        tuple((squares / len(rows)).tolist()),
+        tuple(mean.tolist()),
+        tuple(square.tolist()),
         pixel_digest(pixels),
         perceptual_hash(pixels) if near else None,
     )
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Returns the means of the values and of their squares; integers span 0..1."""
+    values = values.ravel()
+    # In parts: a whole picture in eight bytes a value would be large.
+    starts = range(0, len(values), _PART)
+    if values.dtype == np.uint8:
+        counts = np.zeros(256, np.int64)
+        for start in starts:
+            counts += np.bincount(values[start : start + _PART], minlength=256)
+        bytes_ = np.arange(256) / 255
+        return counts @ bytes_ / values.size, counts @ bytes_**2 / values.size
+    largest = 1.0
+    if np.issubdtype(values.dtype, np.integer):
+        largest = float(np.iinfo(values.dtype).max)
+    total = squares = 0.0
+    for start in starts:
+        part = values[start : start + _PART].astype(np.float64) / largest
+        total, squares = total + part.sum(), squares + part @ part
+    return total / len(values), squares / len(values)
 
 
 def decode_whole(data: bytes) -> tuple[np.ndarray, str]:
