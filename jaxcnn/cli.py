@@ -137,6 +137,14 @@ class _Evaluate:
     """Where the data are now, if not where they were."""
     tta: tuple[str, ...] = ()
     """Average over views: flip, "shifts(pixels=1)", "ten_crops(size=28)"."""
+    report: bool = False
+    """Print tables: every class, the whole with intervals, the confusion matrix."""
+    threshold: str | None = None
+    """Report: probability from which class 1 of two is named: 0.5, validation, ..."""
+    ordered: bool = False
+    """Report: the classes are grades; adds the quadratic weighted kappa."""
+    bootstrap: int | None = None
+    """Report: resamples for the intervals, 1,000 by default; 0 for none."""
     json: bool = False
     """Print JSON."""
 
@@ -147,6 +155,11 @@ def _evaluate(args: list[str]) -> int:
     from jaxcnn.train.hooks.progress import format_metric
 
     flags = parse_flags(_Evaluate, args, prog="jaxcnn evaluate")
+    if flags.report:
+        return _report(flags)
+    for name in ("threshold", "ordered", "bootstrap"):
+        if getattr(flags, name) not in (None, False):
+            raise ValueError(f"--{name} is for --report.")
     step, metrics = measure_run(
         flags.run,
         flags.split,
@@ -160,6 +173,29 @@ def _evaluate(args: list[str]) -> int:
     else:
         words = [f"{name} {format_metric(name, v)}" for name, v in metrics.items()]
         print(f"{flags.split}, step {step:,}: {', '.join(words)}")
+    return 0
+
+
+def _report(flags: _Evaluate) -> int:
+    from jaxcnn.experiment.report import report_run
+
+    step, report = report_run(
+        flags.run,
+        flags.split,
+        step=_step(flags.step),
+        raw=flags.raw,
+        data_dir=flags.data_dir,
+        views=flags.tta,
+        threshold=flags.threshold,
+        ordered=flags.ordered,
+        bootstrap=1000 if flags.bootstrap is None else flags.bootstrap,
+    )
+    if flags.json:
+        print(json.dumps({"split": flags.split, "step": step, **report.to_json()}))
+        return 0
+    threshold = "" if report.threshold is None else f", threshold {report.threshold:g}"
+    print(f"{flags.split}, step {step:,}, {report.examples:,} examples{threshold}\n")
+    print(report.table())
     return 0
 
 

@@ -310,6 +310,7 @@ while True:
 """
 
 
+@pytest.mark.thorough
 def test_sigkill_at_any_moment_leaves_good_checkpoints(tmp_path):
     random = np.random.default_rng(0)
     for _ in range(3):
@@ -474,6 +475,7 @@ print("done")
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_save_and_restore_together(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

@@ -106,7 +106,7 @@ def expected_prints(block: Block):
 
 #: Pages that train or compile for long: their code runs with the thorough tests.
 LONG = {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
-LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing"}
+LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,7 @@ def parse_only(monkeypatch, tmp_path):
     # The package's `main` is the function, which hides the module of that name.
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
+    monkeypatch.setattr("jaxcnn.experiment.report.report_run", stop)
     monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
     monkeypatch.setattr("jaxcnn.experiment.know_data.load_splits", stop)

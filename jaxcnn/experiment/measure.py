@@ -11,7 +11,7 @@ from jaxcnn.data.preprocess import make_preprocess
 from jaxcnn.experiment.build import evaluation_data
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.objective import make_task
-from jaxcnn.run import load_run
+from jaxcnn.run import Run, load_run
 from jaxcnn.train import (
     TrainState,
     evaluate,
@@ -45,14 +45,8 @@ def measure_run(
             are unknown or for another task.
         OSError: if the data are missing.
     """
-    run = load_run(directory, step=step, raw=raw)
-    if not run.config.experiment:
-        raise ValueError(f"{directory} does not say on which data it was trained.")
-    config = ExperimentConfig.from_json(run.config.experiment)
+    run, config = opened_run(directory, step=step, raw=raw, data_dir=data_dir)
     data = config.data
-    if data_dir is not None:
-        data = dataclasses.replace(data, data_dir=data_dir)
-    config = dataclasses.replace(config, data=data)
     batches = evaluation_data(config, split, data.eval_batch_size)
     preprocess = make_preprocess(run.config.preprocess)
     task = make_task(config, run.config.class_weights)
@@ -63,8 +57,41 @@ def measure_run(
     if views:
         task, preprocess = with_views(task, views, preprocess=preprocess)
     step_fn = make_eval_step(run.model, task, preprocess=preprocess)
+    return run.step, evaluate(parallelize(step_fn), state_of(run), batches)
+
+
+def opened_run(
+    directory: epath.PathLike,
+    *,
+    step: str | int | None = None,
+    raw: bool = False,
+    data_dir: str | None = None,
+) -> tuple[Run, ExperimentConfig]:
+    """Returns the model of a run folder and the configuration that tells its data.
+
+    Args:
+        directory: The run folder.
+        step: As for `load_run`.
+        raw: As for `load_run`.
+        data_dir: Where the data are now, if not where they were in training.
+
+    Raises:
+        ValueError: if the folder is not a run folder, or does not name its data.
+    """
+    run = load_run(directory, step=step, raw=raw)
+    if not run.config.experiment:
+        raise ValueError(f"{directory} does not say on which data it was trained.")
+    config = ExperimentConfig.from_json(run.config.experiment)
+    if data_dir is not None:
+        data = dataclasses.replace(config.data, data_dir=data_dir)
+        config = dataclasses.replace(config, data=data)
+    return run, config
+
+
+def state_of(run: Run) -> TrainState:
+    """Returns the variables of a run as a state, for evaluation steps alone."""
     variables = dict(run.variables)
-    state = TrainState(
+    return TrainState(
         step=jnp.asarray(run.step, jnp.int32),
         params=variables.pop("params"),
         model_state=variables,
@@ -72,4 +99,3 @@ def measure_run(
         rng=jax.random.key(0),
         extras={},
     )
-    return run.step, evaluate(parallelize(step_fn), state, batches)

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 
 from jaxcnn.metrics.classification import correct
+from jaxcnn.metrics.confusion import recall
 from jaxcnn.metrics.mean import Mean
 from jaxcnn.typing import Array
 
@@ -49,22 +51,26 @@ def recall_and_precision(
     return found
 
 
-def balanced_accuracy(values: Mapping[str, float]) -> float:
+def balanced_accuracy(values: Mapping[str, float] | Any) -> float:
     """Returns the mean of the recalls of all classes that occur.
 
-    It is no mean over examples, so it is taken last, of what `evaluate` returned.
+    It is no mean over examples, so it is taken last, of what `evaluate` returned or of
+    a confusion matrix.
 
     Args:
         values: Metrics by name, among them `"recall_0"`, `"recall_1"`, ... Those that
-            are `nan`, of classes that do not occur, are left out.
+            are `nan`, of classes that do not occur, are left out. Or a confusion
+            matrix, `[classes, classes]`; rows are true classes.
 
     Raises:
-        ValueError: if there is no recall among them.
+        ValueError: if there is no recall among them, or it is no confusion matrix.
 
     Example:
         >>> balanced_accuracy({"loss": 0.3, "recall_0": 0.9, "recall_1": 0.5})
         0.7
     """
+    if not isinstance(values, Mapping):
+        return float(recall(values, "macro", zero_division=math.nan))
     recalls = [float(v) for name, v in values.items() if name.startswith(_RECALL)]
     if not recalls:
         raise ValueError(

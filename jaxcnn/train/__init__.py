@@ -6,6 +6,7 @@ from jaxcnn.train.compilation import compile_ahead
 from jaxcnn.train.debug_nans import NonFinite, find_nonfinite
 from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
 from jaxcnn.train.evaluate import evaluate
+from jaxcnn.train.fit import fit
 from jaxcnn.train.hooks import (
     DebugNans,
     DrawCurves,
@@ -25,12 +26,13 @@ from jaxcnn.train.hooks import (
     read_metrics,
     read_reports,
 )
-from jaxcnn.train.loop import Loop, fit
+from jaxcnn.train.loop import Loop
 from jaxcnn.train.loss_scale import LossScale, init_loss_scale
 from jaxcnn.train.mesh import make_mesh
 from jaxcnn.train.multi_label import multi_label
 from jaxcnn.train.nonfinite import NonFiniteError, skip_nonfinite
 from jaxcnn.train.parallel import ParallelStep, parallelize
+from jaxcnn.train.predictions import Predictions, collect, make_collect_step
 from jaxcnn.train.regression import regression
 from jaxcnn.train.sharding import Shard, device_bytes, placed, state_shardings
 from jaxcnn.train.state import TrainState, init_state
@@ -63,6 +65,7 @@ __all__ = [
     "NonFiniteError",
     "ParallelStep",
     "Peak",
+    "Predictions",
     "Profile",
     "Progress",
     "ReduceOnPlateau",
@@ -78,6 +81,7 @@ __all__ = [
     "averaged",
     "capsules",
     "classification",
+    "collect",
     "compile_ahead",
     "device_bytes",
     "evaluate",
@@ -87,6 +91,7 @@ __all__ = [
     "init_loss_scale",
     "init_state",
     "layer_statistics",
+    "make_collect_step",
     "make_eval_step",
     "make_layer_statistics",
     "make_mesh",

@@ -113,7 +113,7 @@ def find_nonfinite(
         >>> batch["image"] = batch["image"].at[1, 2, 2].set(jnp.inf)
         >>> found = find_nonfinite(model, variables, batch, jaxcnn.classification())
         >>> found.layer, found.examples, found.batch
-        ('conv1', (1,), {'image': (1,)})
+        ('stage1_conv1', (1,), {'image': (1,)})
     """
     variables, batch = _on_host(dict(variables)), _on_host(dict(batch))
     probes = Probes()

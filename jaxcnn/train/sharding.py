@@ -75,13 +75,14 @@ def state_shardings(state: PyTree, mesh: Mesh, shard: Shard | None = None) -> Py
             splits an axis that the devices do not divide; if nothing is split.
 
     Example:
+        >>> from jaxcnn.train import TrainState
         >>> mesh = jax.make_mesh((1,), ("fsdp",))
         >>> weights = {"kernel": jax.ShapeDtypeStruct((8, 4), "float32")}
         >>> zeros = jax.eval_shape(lambda: 0)
         >>> state = TrainState(zeros, weights, {}, {"mu": weights}, zeros, {})
         >>> shardings = state_shardings(state, mesh, Shard(min_size=16))
-        >>> shardings.opt_state["mu"]["kernel"].spec
-        PartitionSpec('fsdp',)
+        >>> tuple(shardings.opt_state["mu"]["kernel"].spec)
+        ('fsdp',)
     """
     copied = NamedSharding(mesh, PartitionSpec())
     if shard is None:

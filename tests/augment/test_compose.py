@@ -59,6 +59,7 @@ def test_keys_depend_on_the_position_alone(key):
     assert_equal(keys[2], jax.random.key_data(jax.random.fold_in(key, 2)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spec", [*SPECS.values(), list(SPECS.values())])
 def test_a_slice_gives_what_the_whole_gives(key, batch, spec):
     augment = jax.jit(make_augment(spec))

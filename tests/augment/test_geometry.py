@@ -111,6 +111,7 @@ def test_affine_of_other_shapes(key, shape):
     np.testing.assert_allclose(turned, image[::-1, ::-1], atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_affine_keeps_the_type_and_has_finite_gradients(key):
     images = jax.random.uniform(key, (2, 5, 5, 1))
     amounts = jnp.array([0.0, 45.0]), jnp.ones(2), jnp.zeros((2, 2))
@@ -136,6 +137,7 @@ def centre_of_mass(images):
     return [(images[..., 0] * at).sum(axis=(1, 2)) / mass for at in (down, right)]
 
 
+@pytest.mark.thorough
 def test_random_affine_stays_within_its_amounts(key):
     # A point right of the centre: where it goes tells rotation, scale and shift.
     images = jnp.zeros((500, 41, 41, 1)).at[:, 20, 30].set(1.0)

@@ -152,6 +152,7 @@ def test_the_switch_chooses(key, batch):
         assert np.isin(images, batch["image"]).all() == pastes
 
 
+@pytest.mark.thorough
 def test_what_is_not_mixed_stays_to_the_bit(key, batch):
     for make in (mixup, cutmix, mixup_or_cutmix):
         mixed = jax.jit(make(num_classes=3, probability=0.0))(key, batch)
@@ -169,6 +170,7 @@ def test_mixed_twice_is_mixed_labels_of_mixed_labels(key, batch):
     np.testing.assert_allclose(twice["label"].sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_order_among_other_augmentations(key, batch):
     """A mirror before or behind mixup of the whole batch; noise keeps the labels."""
     flip, mix = random_flip(1.0), mixup(num_classes=3)
@@ -201,6 +203,7 @@ def test_a_label_of_no_class_makes_the_loss_nan():
     assert jnp.isnan(softmax_cross_entropy(jnp.zeros((2, 3)), mixed["label"])).all()
 
 
+@pytest.mark.thorough
 def test_sequences_can_be_mixed_up(key):
     batch = {"image": jax.random.uniform(key, (4, 9, 2)), "label": jnp.arange(4)}
     mixed = jax.eval_shape(mixup(num_classes=4), key, batch)

@@ -48,6 +48,7 @@ def test_random_pixels_as_pillow(size, resize, crop, interpolation):
     check_against_pillow(image, resize, crop, interpolation, rarely=0.03)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif("JAXCNN_TEST_DATA" not in os.environ, reason="no photographs")
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("resize", "crop"), [(256, 224), (232, 224), (342, 299)])

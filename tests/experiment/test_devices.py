@@ -131,6 +131,7 @@ def test_statistics_by_device_are_those_of_groups_on_one(tmp_path, parallel):
     np.testing.assert_allclose(losses(one.directory), losses(many.directory), rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_a_run_does_not_go_on_with_other_groups(finished, tmp_path):
     directory = tmp_path / "run"
     shutil.copytree(finished[0].directory, directory)

@@ -40,6 +40,7 @@ def observed(tmp_path_factory):
     return quietly(dataclasses.replace(config, steps=6, profile=None), pictures=True)
 
 
+@pytest.mark.thorough
 def test_a_run_folder_holds_the_trace_and_the_layers(observed):
     folder = Path(observed[0].directory)
     assert list((folder / "profile").rglob("perfetto_trace.json.gz"))

@@ -124,6 +124,7 @@ def events_of(directory):
     ]
 
 
+@pytest.mark.thorough
 def test_a_run_that_stopped_may_go_on_by_skipping(tmp_path):
     config = small(tmp_path, steps=8, debug_nans=True, seed=5)
     with pytest.raises(NonFiniteError, match=r"what stage1_conv1 \(.*in example 7 of"):

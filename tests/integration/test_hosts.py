@@ -17,7 +17,7 @@ from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.experiment.ending import PEER_CODE
 from jaxcnn.train import make_mesh
 from tests.integration import worker
-from tests.integration.test_kills import assert_same_tree, contents
+from tests.integration.runs import assert_same_tree, contents
 from tests.integration.test_processes import start as start_workers
 
 ROOT = Path(__file__).parents[2]

@@ -43,14 +43,8 @@ def run(processes, dropout, out):
     return dict(np.load(out))
 
 
-@pytest.mark.parametrize(
-    "dropout",
-    [
-        pytest.param(0.0, marks=pytest.mark.thorough),
-        0.5,
-        pytest.param("sharded", marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("dropout", [0.0, 0.5, "sharded"])
 def test_two_processes_equal_one(tmp_path, dropout):
     one = run(1, dropout, tmp_path / "one.npz")
     two = run(2, dropout, tmp_path / "two.npz")

@@ -104,11 +104,14 @@ def train(dropout, *, sharded=False):
     from jaxcnn.data import EvalData, Source, TrainData
     from jaxcnn.train import (
         classification,
+        collect,
         evaluate,
         fit,
         init_state,
+        make_collect_step,
         make_eval_step,
         make_mesh,
+        make_predict_step,
         make_train_step,
         parallelize,
     )
@@ -127,6 +130,11 @@ def train(dropout, *, sharded=False):
     )
     state = fit(state, step, TrainData(source, 32, seed=3), num_steps=5)
     metrics = evaluate(eval_step, state, EvalData(source, 32))
+    collect_step = make_collect_step(make_predict_step(model))
+    collect_step = parallelize(collect_step, mesh, shard=shard)
+    found = collect(collect_step, state, EvalData(source, 32))
+    np.testing.assert_array_equal(found.labels, whole["label"])
+    metrics["collected"] = found.outputs
     result = (state.params, state.model_state, state.opt_state)
     if sharded:
         result = replicate(result, NamedSharding(mesh, PartitionSpec()))

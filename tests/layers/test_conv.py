@@ -270,6 +270,7 @@ def test_locally_connected_has_a_convolution_at_every_position(shape, options):
         np.testing.assert_allclose(got[:, *place], expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_kernels_start_with_the_variance_of_their_fan_in():
     key = jax.random.key(0)
     x = jnp.zeros((1, 12, 12, 8))

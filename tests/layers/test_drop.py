@@ -27,6 +27,7 @@ def test_evaluation_and_rate_0_change_nothing_and_need_no_key(name):
     np.testing.assert_array_equal(LAYERS[name](0.0).apply({}, x, train=True), x)
 
 
+@pytest.mark.thorough
 @every_layer
 def test_the_expectation_stays_and_keys_differ(name):
     x = jnp.ones((64, 8, 8, 16))
@@ -63,6 +64,7 @@ def test_drop_path_takes_whole_examples():
     assert abs((y[:, 0, 0] == 0).mean() - 0.25) < 0.07
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(2000, 20, 2), (999, 9, 10, 2), (640, 6, 7, 5, 2)])
 def test_drop_block_drops_the_share_of_its_formula(shape):
     rate, block = 0.2, 3

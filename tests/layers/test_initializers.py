@@ -117,6 +117,7 @@ def test_kernels_of_half_the_size(name):
     assert (kernel.dtype, kernel.shape) == (jnp.bfloat16, (3, 4, 5))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

@@ -176,6 +176,7 @@ def test_every_way_down_and_up(kind, downsample, upsample):
     assert out.shape == (2, 13, 10, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_encode_and_decode_compose_to_the_whole(name):
     model, variables, images = built(name)
@@ -216,6 +217,7 @@ def test_output_activation(name):
     assert jnp.allclose(nn.sigmoid(logits), probabilities, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_an_untrained_output_starts_at_the_mean(name):
     model = small(name, output_mean=0.3)
@@ -226,6 +228,7 @@ def test_an_untrained_output_starts_at_the_mean(name):
     assert jnp.allclose(out, 0.3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_keeps_float32_outside(name):
     model, variables, images = built(name)
@@ -238,6 +241,7 @@ def test_bfloat16_keeps_float32_outside(name):
     assert jnp.allclose(out, full, atol=0.02)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["mlp_autoencoder", "denoising_autoencoder"])
 def test_jit_gives_the_same(name):
     model, variables, images = built(name)

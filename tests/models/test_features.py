@@ -26,6 +26,7 @@ def test_families_of_large_images_have_endpoints():
     assert not missing
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name",
     shown_first(n for n in FAMILIES if has_endpoints(create_model(n))),

@@ -59,6 +59,7 @@ def test_inception_widths_are_open():
     assert shapes["inception2/branch3x3_3/kernel"] == (3, 3, 3, 4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [cnn, inception_small, lenet, lenet5, mlp])
 def test_the_initialiser_reaches_every_kernel_and_biases_start_as_zeros(make):
     model = make(kernel_init=nn.initializers.constant(7.0))

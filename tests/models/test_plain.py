@@ -9,6 +9,7 @@ from jaxcnn.models import VGG, alexnet, capture, feature_info, squeezenet1_0, vg
 from jaxcnn.models.squeezenet import SqueezeNet
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("norm", [False, True])
 def test_vggs_paths_lead_before_and_behind_the_activation(norm):
     model = VGG((1, 2), norm=norm, width=4, hidden=8, num_classes=3)

@@ -351,6 +351,7 @@ def test_receptive_field_by_hand(name):
     assert table.receptive_field == table.rows[0].receptive_field == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FIELDS)
 def test_receptive_field_is_the_support_of_the_gradient(name):
     function, expected = FIELDS[name]
@@ -538,6 +539,7 @@ def test_receptive_field_through_the_layers(name):
     assert table.rows[-1].receptive_field == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["zeros", "tensorflow", "dilated and grouped", "shuffled", "average pool"]
 )
@@ -611,6 +613,7 @@ def taps_inside(size, kernel, stride, padding, dilation):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [1, 3, 4])
 @pytest.mark.parametrize(
@@ -668,6 +671,7 @@ def inside(row):
     return share
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lenet", "resnet18", "resnet50"])
 def test_a_network_costs_little_more_than_its_multiply_adds(name):
     image = (28, 28, 1) if name == "lenet" else (224, 224, 3)

@@ -178,6 +178,7 @@ def test_an_unknown_initialiser_is_explained(name):
         shapes_of(create_model(name, kernel_init="he_norma"), GOLDEN[name]["image"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "kwargs", "smallest"),
     [

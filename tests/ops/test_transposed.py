@@ -20,6 +20,7 @@ def by_xla(x, kernel, size):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(6, 10), (5, 10), (6, 9), (5, 9)])
 def test_equals_the_transposed_convolution_of_xla(size):
     keys = jax.random.split(jax.random.key(0))

@@ -112,6 +112,7 @@ def test_every_optimizer_has_a_reference():
     assert {case.split()[0] for case in REFERENCES} == set(list_optimizers())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", REFERENCES)
 def test_equals_optax(case):
     options, reference = REFERENCES[case]

@@ -127,6 +127,7 @@ def by_shard_map(mesh):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "make",
     [

@@ -90,6 +90,7 @@ def left(directory):
     return records, found, checkpoints.best_step, restored.info
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("passes", [(1,), (2, 3), (3,), (1, 2, 4, 5, 6)])
 def test_interrupted_evaluations_leave_no_trace(step, eval_step, tmp_path, passes):
     whole = run(tmp_path / "whole", step, eval_step, Split())

@@ -347,7 +347,7 @@ def test_a_stop_is_recorded(step, tmp_path):
 
 
 def test_several_processes_end_at_reads_that_all_make(step, monkeypatch):
-    monkeypatch.setattr("jaxcnn.train.loop.processes.any_process", lambda flag: flag)
+    monkeypatch.setattr("jaxcnn.train.loop.processes.gather", lambda wish: [wish])
 
     class ReadSome(Hook):
         """Reads with a lag, as the progress of one process does."""

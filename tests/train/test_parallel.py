@@ -83,6 +83,7 @@ class Masks(nn.Module):
         return nn.Dense(3, name="head")(x.reshape(len(x), -1))
 
 
+@pytest.mark.thorough
 def test_under_pmap_the_dropout_masks_differ_per_device():
     step = make_train_step(Masks(), TX, classification(), axis_name="batch")
     state = init_state(Masks(), TX, jax.random.key(0), nets.EXAMPLE)
@@ -92,6 +93,7 @@ def test_under_pmap_the_dropout_masks_differ_per_device():
     assert np.any((mean > 0.01) & (mean < 1.99))
 
 
+@pytest.mark.thorough
 def test_unsynchronised_pmap_has_local_statistics():
     synchronised, _ = train("pmap", axis_name="batch")
     model = nets.ConvNet()

@@ -183,6 +183,7 @@ def step_for(how):
     return parallelize(make_train_step(model, TX, classification()), how)
 
 
+@pytest.mark.thorough
 def test_the_hook_changes_no_number_and_resumes(numbers, tmp_path):
     step = step_for("jit")
     whole = run([], step)

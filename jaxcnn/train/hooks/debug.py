@@ -15,7 +15,8 @@ from jaxcnn.train.task import Task
 from jaxcnn.typing import Array, Batch, PyTree
 
 if TYPE_CHECKING:
-    from jaxcnn.train.loop import Loop, TrainingData
+    from jaxcnn.train.fit import TrainingData
+    from jaxcnn.train.loop import Loop
 
 
 class DebugNans(Hook):

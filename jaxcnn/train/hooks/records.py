@@ -123,6 +123,7 @@ class JsonLines(Hook):
 
     def on_report(self, loop: Loop, name: str, values: dict[str, float]) -> None:
         """Writes the report, which is no record of the run's history."""
+        self._begin()
         if self._file is not None:
             self._write({"report": name, "step": loop.step, "values": values})
 
