@@ -408,5 +408,5 @@ def test_small_pictures_do_not_flood_the_report():
             for split in ("train", "test")
         }
         report = inspect(parts)
-        # Of 200 million pairs: 10 on CIFAR-10, of the near ones that it is known for.
+        # Of 200 million pairs.
         assert len(report.near) <= 20
