@@ -27,6 +27,7 @@ _USAGE = """usage: jaxcnn COMMAND ...
   predict RUN IMAGE   name what is on pictures
   augment --preview RUN|FILE.py
                       draw what a model will see of its training images
+  data FOLDER_OR_NAME look through a dataset: counts, broken files, duplicates, leaks
   models              list the models
   summary MODEL       show a model layer by layer
   convert SOURCE OUT  write weights of any origin as one safetensors file
@@ -464,6 +465,12 @@ def _convert(args: list[str]) -> int:
     return 0
 
 
+def _data(args: list[str]) -> int:
+    from jaxcnn.experiment.know_data import command
+
+    return command(args)
+
+
 def _step(text: str | None) -> str | int | None:
     if text is None or text in ("best", "latest"):
         return text
@@ -479,6 +486,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "augment": _augment,
+    "data": _data,
     "models": _models,
     "summary": _summary,
     "convert": _convert,

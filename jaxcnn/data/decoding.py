@@ -12,7 +12,8 @@ from jaxcnn.data.crops import Crop, Placement
 #: What Pillow calls images of so many channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ORIENTATION = 0x0112
-_NPY_MAGIC = b"\x93NUMPY"
+#: How a `.npy` file begins.
+NPY_MAGIC = b"\x93NUMPY"
 # How far the proportions of stacked files may differ: a pixel of rounding in 50.
 _PROPORTIONS = 0.02
 # The largest answer of a Sobel filter to bytes, 4 * 255, is brought to 255.
@@ -198,7 +199,7 @@ class _Planes:
 
     def __init__(self, data: bytes, part: FilePart) -> None:
         self._mode = part.mode if not part.mode.isdecimal() else None
-        if data.startswith(_NPY_MAGIC):
+        if data.startswith(NPY_MAGIC):
             self._images = _from_array(data, part)
         else:
             self._mode = self._mode or MODES.get(part.channels)

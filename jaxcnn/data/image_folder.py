@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from etils import epath
 
-from jaxcnn.data.crops import Crop
+from jaxcnn.data.crops import Crop, make_crops
 from jaxcnn.data.files import as_path
 from jaxcnn.data.groups import check_apart, groups_of, numbered
 from jaxcnn.data.lazy import LazySource
@@ -190,6 +190,59 @@ def _check_groups(parted: dict[str, epath.Path], pattern: str) -> None:
         paths = [n for c in _classes(folder) for n in list_images(str(folder / c), c)]
         found[base] = groups_of(paths, pattern)
     check_apart(found)
+
+
+def folder_splits(path: epath.PathLike) -> dict[str, LazySource]:
+    """Returns every split of a folder, as its images are: for looking through them.
+
+    Unlike `read_folder` it takes a split without some of the classes, or with others,
+    and a folder without splits, `root/CLASS/name.jpg`, which is one split, `all`.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no images in folders of classes.
+    """
+    root = as_path(path)
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder '{root}'")
+    names = {name: base for base, words in SPLIT_FOLDERS.items() for name in words}
+    found = [name for name in names if name in _classes(root)]
+    folders = {names[name]: root / name for name in found}
+    if len(folders) < len(found):
+        raise ValueError(f"'{root}' holds the same split twice: {', '.join(found)}")
+    folders = folders or {"all": root}
+    classes = sorted({name for f in folders.values() for name in _classes(f)})
+    if not classes:
+        raise ValueError(f"'{root}' has no folders of classes")
+    sources = {}
+    for split, folder in folders.items():
+        files, labels = _files(folder, classes)
+        if not files:
+            raise ValueError(
+                f"'{folder}' holds no images ({', '.join(EXTENSIONS)}) in folders of "
+                "classes"
+            )
+        sources[split] = LazySource(
+            f"folder:{root}",
+            FolderRecords(str(folder), files, labels),
+            tuple(classes),
+            split=split,
+            **make_crops((32, 32)),
+        )
+    return sources
+
+
+def _files(folder: epath.Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
+    """Returns the images under a folder, by class and path, and their classes."""
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = sorted(list_images(os.path.join(folder, name), name))
+        files += found
+        labels += [label] * len(found)
+    return files, np.array(labels, np.int32)
 
 
 def _split_folder(root: epath.Path, base: str) -> epath.Path:

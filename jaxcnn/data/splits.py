@@ -84,11 +84,15 @@ def parse_split(text: str) -> Split:
     return Split(text, base, start, stop)
 
 
-def unknown_split(name: str, base: str, available: Iterable[str]) -> ValueError:
+class UnknownSplit(ValueError):
+    """A dataset has no split of this name; it may have others."""
+
+
+def unknown_split(name: str, base: str, available: Iterable[str]) -> UnknownSplit:
     """Returns the error for a dataset that has no such split."""
     known = sorted(available)
     hint = "; validation=0.1 carves one from 'train'" if base == "validation" else ""
-    return ValueError(
+    return UnknownSplit(
         f"dataset {name!r} has no split {base!r}.{nearest(base, known)} It has "
         f"{', '.join(map(repr, known))}{hint}"
     )

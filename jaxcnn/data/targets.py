@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxcnn.data.crops import Placement
-from jaxcnn.data.decoding import upright
+from jaxcnn.data.decoding import NPY_MAGIC, upright
 
 Arrays = dict[str, np.ndarray]
 #: The class of rows that hold no box.
@@ -245,7 +245,7 @@ def _opened_mask(data: bytes) -> np.ndarray:
     """Returns a mask as whole numbers `[height, width]`, upright."""
     from PIL import Image
 
-    if data.startswith(b"\x93NUMPY"):
+    if data.startswith(NPY_MAGIC):
         mask = np.load(io.BytesIO(data), allow_pickle=False)
     else:
         with Image.open(io.BytesIO(data)) as image:

@@ -9,7 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from jaxcnn.data import cache_folder, carve_validation, load_source, make_crops
+from jaxcnn.data import (
+    LazySource,
+    cache_folder,
+    carve_validation,
+    inspect,
+    load_source,
+    load_splits,
+    make_crops,
+)
 from jaxcnn.data import tfds as reader
 from jaxcnn.data.tfds_lazy import TfdsRecords
 
@@ -319,6 +327,21 @@ def test_lazily_decoded_examples_are_the_same(prepared, file_format):
     np.testing.assert_array_equal(batch["image"], [_rgb(5)[:3], _rgb(1)[:3]])
     assert batch["label"].tolist() == source.labels[[4, 0]].tolist() == [1, 1]
     assert source.labels.tolist() == [1, 0, 1, 0, 1]
+
+
+def test_every_split_is_looked_through_without_being_told_its_name(prepared):
+    folder = prepared["array_record"]
+    splits = load_splits("pets", data_dir=folder)
+    report = inspect(splits)
+    for split, source in splits.items():
+        whole = load_source("pets", split, data_dir=folder)
+        counts = np.bincount(whole.labels, minlength=whole.num_classes)
+        assert list(report.splits[split].classes.values()) == counts.tolist()
+        mean, _ = report.splits[split].channels[3]
+        np.testing.assert_allclose(mean, whole.channel_stats()[0], rtol=1e-12)
+        assert isinstance(source, LazySource)
+    assert next(iter(splits)) == "train"
+    assert len(splits) > 1
 
 
 def test_labels_of_lazily_decoded_examples_are_read_once(pets, monkeypatch):
