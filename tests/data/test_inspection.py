@@ -421,5 +421,5 @@ def test_arrays_on_disk_are_looked_through_too(tmp_path, shape, dtype):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "picture.npy", values)
     found = inspect(load_splits(f"folder:{tmp_path}"))
-    assert not any(split.broken for split in found.splits)
+    assert not any(split.broken for split in found.splits.values())
     assert len(found.conflicts) == 1
