@@ -500,6 +500,7 @@ def test_two_processes_save_and_restore_together(tmp_path):
     assert (state["copy"] == state["x"]).all()
 
 
+@pytest.mark.thorough
 def test_the_report_of_damage_is_seen_in_a_terminal(directory):
     flip(directory / "step_00000003" / "step.json")
     code = (

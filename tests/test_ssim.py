@@ -33,6 +33,7 @@ def reference(x, y, data_range):
     return np.mean(places)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("shape", "data_range"),
     [((11, 11, 1), 1.0), ((14, 19, 3), 1.0), ((16, 12, 1), 255)],

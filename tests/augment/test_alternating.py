@@ -62,6 +62,7 @@ def test_train_data_numbers_its_batches():
         np.testing.assert_array_equal(plain[k]["image"], batch["image"])
 
 
+@pytest.mark.thorough
 def test_a_configuration_sees_to_the_numbers_and_the_seed():
     config = ExperimentConfig(
         model=ModelConfig("mlp"),

@@ -56,6 +56,7 @@ def test_sharpness_leaves_the_border():
     np.testing.assert_allclose(filters.sharpness(image, one(1.0)), image, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_blur_spreads_a_point_and_keeps_a_plane():
     image = jnp.zeros((2, 9, 9, 1)).at[:, 4, 4].set(1.0)
     result = np.asarray(filters.gaussian_blur(image, jnp.array([1e-2, 1.0]), 3))

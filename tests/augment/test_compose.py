@@ -63,6 +63,7 @@ def test_a_slice_gives_what_the_whole_gives(key, batch, spec):
     assert_equal(jax.tree.map(lambda x: np.asarray(x)[::-1], reverse), whole)
 
 
+@pytest.mark.thorough
 def test_does_not_depend_on_the_number_of_devices(key, batch):
     augment = make_augment(list(SPECS.values()))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))

@@ -74,6 +74,7 @@ def test_every_augmentation_is_in_the_table():
     assert set(SPECS) | ELSEWHERE == set(list_augments())
 
 
+@pytest.mark.thorough
 def test_keeps_shape_and_type(batch):
     results = jax.eval_shape(everything, jax.random.key(0), batch)
     for name, result in results.items():

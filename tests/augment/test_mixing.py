@@ -103,6 +103,7 @@ def test_shares_at_the_ends_are_numbers():
             assert 0 <= share <= 1
 
 
+@pytest.mark.thorough
 def test_partners_are_the_batch_reversed_without_what_is_padding():
     batch = labelled(*range(6)) | {"mask": jnp.array([1.0, 0, 1, 2, 0, 1])}
     np.testing.assert_array_equal(partners_of(batch), [5, 1, 3, 2, 4, 0])
@@ -111,6 +112,7 @@ def test_partners_are_the_batch_reversed_without_what_is_padding():
     np.testing.assert_array_equal(partners_of(nothing), [0, 1])
 
 
+@pytest.mark.thorough
 def test_partners_at_random_are_a_permutation_without_what_is_padding(key):
     mask = np.arange(30) % 3 > 0
     batch = labelled(*range(30)) | {"mask": jnp.asarray(mask, jnp.float32)}
@@ -144,6 +146,7 @@ def test_partners_are_found_in_the_global_batch(key, batch, spec):
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-6), one, all_)
 
 
+@pytest.mark.thorough
 def test_the_switch_chooses(key, batch):
     for switch, pastes in ((0.0, False), (1.0, True)):
         augment = jax.jit(mixup_or_cutmix(num_classes=3, switch=switch))

@@ -39,6 +39,7 @@ def test_strengths_by_hand():
     assert np.isclose(strength(RAND_AUGMENT, "solarize", 9), 0.7)
 
 
+@pytest.mark.thorough
 def test_an_operation_is_done_alone():
     image = jnp.linspace(0.1, 0.9, 36).reshape(1, 4, 3, 3)
     for name in OPERATIONS[:6]:

@@ -152,6 +152,7 @@ def test_compose_resamples_neighbours_once(key):
         assert found == jax.random.key_data(keys).tolist()
 
 
+@pytest.mark.thorough
 def test_what_was_there_before_is_not_fused(key):
     batch = {"image": jax.random.uniform(key, (3, 6, 6, 1))}
     steps = [random_flip(), random_shift(1), random_affine()]
@@ -279,6 +280,7 @@ def test_a_target_moves_with_its_image(key):
     np.testing.assert_allclose(result["target"], 0.5 * result["image"], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_drawn_boxes_are_inside_and_of_their_area_and_aspect():
     keys = jax.random.split(jax.random.key(0), 400)
     boxes, found = drawn_boxes(keys, (0.2, 0.6), (0.5, 2.0), 40, 50)

@@ -329,6 +329,7 @@ class Repeated:
         return self.picture, index % 2
 
 
+@pytest.mark.thorough
 def test_pictures_are_not_kept():
     source = LazySource("x", Repeated(), ("a", "b"), split="all", **make_crops((8, 8)))
     inspect({"all": source.subset(slice(0, 2))})  # what is loaded on use

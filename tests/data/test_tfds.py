@@ -294,6 +294,7 @@ def test_a_split_that_is_not_there_is_named(pets):
         load_source("pets", "tset", data_dir=pets)
 
 
+@pytest.mark.thorough
 def test_tensorflow_is_never_imported(pets, tmp_path):
     # A package of that name is put where it would be found.
     (tmp_path / "fake" / "tensorflow").mkdir(parents=True)

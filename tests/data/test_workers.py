@@ -257,6 +257,7 @@ def test_workers_have_no_backend_of_jax():
     assert batch["name"].all()
 
 
+@pytest.mark.thorough
 def test_importing_the_library_does_not_import_grain():
     code = "import sys, jaxcnn.data; sys.exit('grain' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -50,6 +50,7 @@ def test_a_run_folder_holds_the_trace_and_the_layers(observed):
     assert (folder / "statistics.png").stat().st_size > 0
 
 
+@pytest.mark.thorough
 def test_the_utilisation_is_that_of_the_speed(observed):
     speed = observed[0].reports["speed"]
     assert speed["images_per_second_per_device"] == speed["images_per_second"] / 8
@@ -59,6 +60,7 @@ def test_the_utilisation_is_that_of_the_speed(observed):
     assert speed["mfu"] == pytest.approx(expected)
 
 
+@pytest.mark.thorough
 def test_a_fresh_run_deletes_the_trace_and_the_layers(observed, tmp_path):
     shutil.copytree(observed[0].directory, tmp_path / "run")
     config = small(tmp_path / "run", steps=1, fresh=True, overwrite=True)

@@ -163,6 +163,7 @@ def test_a_run_that_reduces_on_a_plateau_goes_on(tmp_path, monkeypatch):
     assert [v for k, v in state.items() if k.endswith("factor")] == [0.125]
 
 
+@pytest.mark.thorough
 def test_the_range_test_finds_where_the_loss_falls_and_leaves_no_folder(
     tmp_path, monkeypatch, capsys
 ):

@@ -49,6 +49,7 @@ def test_without_augmentation_all_rows_are_the_original(drawn):
     assert drawn["subtitle"] == "no augmentation"
 
 
+@pytest.mark.thorough
 def test_a_file_its_recipe_and_other_augmentations(drawn, tmp_path, capsys):
     path = tmp_path / "mine.py"
     path.write_text(FILE)

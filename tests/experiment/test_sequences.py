@@ -28,6 +28,7 @@ def waves(count, seed):
     return (1000 + 40 * np.sin(speed * time + phase)).astype(np.float32), labels
 
 
+@pytest.mark.thorough
 def test_a_run_on_sequences_from_a_file_to_predictions(tmp_path, monkeypatch):
     monkeypatch.setattr("jaxcnn.plotting.learning_curves", lambda *args, **options: 0)
     values, labels = waves(200, 0)

@@ -204,6 +204,7 @@ def test_fresh_deletes_a_run_only_when_told_twice(copied):
     assert (copied / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.thorough
 def test_fresh_in_an_empty_folder_needs_no_more(tmp_path):
     result, _ = quietly(small(tmp_path / "run", fresh=True, steps=1))
     assert result.step == 1
@@ -273,6 +274,7 @@ def test_a_run_continues_on_another_number_of_devices(copied):
     assert result.step == 14
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.thorough)]
 )
@@ -316,6 +318,7 @@ def test_a_run_goes_on_with_its_own_precision_and_accumulation(copied, change, m
         quietly(small(copied, **change))
 
 
+@pytest.mark.thorough
 def test_a_run_from_before_precision_goes_on(copied):
     path = copied / "config.json"
     values = json.loads(path.read_text())

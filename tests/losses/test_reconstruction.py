@@ -85,6 +85,7 @@ def test_equals_optax_averaged_over_pixels(images, name, reference):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOSSES)
 def test_is_float32_with_finite_gradients_at_the_limits(name):
     outputs = jnp.array([[0.0, 1.0, 0.0, 1.0, 0.5]], jnp.bfloat16)

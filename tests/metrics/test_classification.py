@@ -38,6 +38,7 @@ def test_value(logits, label, found):
     assert correct(logits, labels).tolist() == [found[0]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_equals_top_k_and_argmax(key, dtype):
     # Integers, so that there are ties (and no -0.0, which top_k puts below 0.0).

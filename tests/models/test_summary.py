@@ -104,6 +104,7 @@ GOLDEN = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", GOLDEN)
 def test_registered_models(name):
     image, macs, field = GOLDEN[name]

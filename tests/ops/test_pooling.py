@@ -41,6 +41,7 @@ CASES = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shape", "window", "stride", "padding"), CASES)
 def test_equals_flax_forward_and_backward(shape, window, stride, padding):
     # Few distinct values: every window holds ties, as after a ReLU.

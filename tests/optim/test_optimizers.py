@@ -182,6 +182,7 @@ def test_clip_norm_by_hand(norm, scale):
     np.testing.assert_allclose(updates["b"], [4.0 * scale], rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
 )

@@ -234,6 +234,7 @@ def test_refuses_rows(tmp_path, images, lengths, notes, message):
         comparison_grid(tmp_path / "rows.png", rows, notes=notes)
 
 
+@pytest.mark.thorough
 def test_loads_matplotlib_on_use_and_never_pyplot(tmp_path):
     code = """
 import sys

@@ -50,6 +50,7 @@ def noise(key, batch):
     return {**batch, "image": batch["image"] + noises}
 
 
+@pytest.mark.thorough
 def test_the_update_is_that_of_the_whole_batch(form):
     """Under everything that could be averaged wrongly, in microbatches that differ."""
     task = classification(

@@ -74,6 +74,7 @@ def outputs(over, x, model=None):
     return step(variables, x)
 
 
+@pytest.mark.thorough
 def test_each_group_is_normalised_by_itself():
     x = jax.random.normal(jax.random.key(1), (8, 2, 2, 3)) + 2
     logits, updated = outputs(4, x)

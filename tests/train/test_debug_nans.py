@@ -263,6 +263,7 @@ def run(step, *, donate=False, tx=TX, data=None, task=TASK):
     return records.records
 
 
+@pytest.mark.thorough
 def test_the_run_ends_with_the_cause():
     step = make_train_step(Net(), TX, TASK)
     with pytest.raises(

@@ -386,6 +386,7 @@ def test_curves_are_drawn_at_the_end(step, tmp_path):
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.thorough
 def test_importing_the_package_loads_nothing_heavy():
     code = textwrap.dedent("""
         import sys

@@ -207,6 +207,7 @@ def test_no_device_holds_the_whole_while_it_is_created():
     assert memory.output_size_in_bytes + memory.temp_size_in_bytes < kernel
 
 
+@pytest.mark.thorough
 def test_a_device_needs_less_memory_for_a_step(mesh):
     model = nets.Linear(4096)
     abstract = jax.eval_shape(
