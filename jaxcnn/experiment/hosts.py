@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import re
+import socket
 from collections.abc import Iterator
 
 import jax
@@ -113,6 +114,8 @@ def _initialize(hosts: Hosts) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     addresses = {}
     if hosts.coordinator is not None:
+        if hosts.process == 0:
+            _require_free(hosts.coordinator)
         addresses = {
             "coordinator_address": hosts.coordinator,
             "num_processes": hosts.processes,
@@ -136,6 +139,17 @@ def _initialize(hosts: Hosts) -> None:
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
             raise ValueError(_explained(error, hosts)) from error
+
+
+def _require_free(address: str) -> None:
+    """Raises ValueError where nothing can listen on the port: JAX would crash."""
+    try:
+        socket.create_server(("", int(address.rpartition(":")[2]))).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"The first process cannot listen on {address}: is the port in use? "
+            f"({error})"
+        ) from error
 
 
 def _explained(error: Exception, hosts: Hosts) -> str:

@@ -1,6 +1,7 @@
 """Bugs to plant: a harness that does not find each of them is worth nothing."""
 
 import contextlib
+import importlib
 import json
 
 import jax
@@ -9,17 +10,20 @@ import pytest
 from jaxcnn.checkpoint import Checkpoints, folder
 from jaxcnn.checkpoint.folder import StepFolders
 from jaxcnn.lock import RunLock
-from jaxcnn.train import JsonLines, Loop, SaveCheckpoints, StopOnSignal, loop
+from jaxcnn.train import JsonLines, Loop, SaveCheckpoints, StopOnSignal
+
+#: The module; `jaxcnn.train.fit` is the function in it.
+fitting = importlib.import_module("jaxcnn.train.fit")
 
 
 def _shuffle_restarts(patch):
-    plain = loop.prefetch
+    plain = fitting.prefetch
 
     def from_the_first(data, start, stop, **options):
         for k, batch in plain(data, 0, stop - start, **options):
             yield k + start, batch
 
-    patch.setattr(loop, "prefetch", from_the_first)
+    patch.setattr(fitting, "prefetch", from_the_first)
 
 
 def _resume_without(field):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import os
 import signal
 import threading
@@ -10,7 +11,6 @@ import time
 import pytest
 
 from jaxcnn.data import EvalData, TrainData
-from jaxcnn.train import loop
 from tests.faults.bugs import plant
 from tests.faults.children import call, fork, new_board
 from tests.faults.points import At, instrument
@@ -26,6 +26,9 @@ _POINTS = {
     "save": At("writing arrays", 9),
     "twice": At("a step and its hooks", 25),
 }
+
+#: The module; `jaxcnn.train.fit` is the function in it.
+fitting = importlib.import_module("jaxcnn.train.fit")
 
 
 def two_at_once(shop, bug=None):
@@ -147,8 +150,8 @@ def data_fail(shop, how):
 def _with_bad_data(folder, how):
     with pytest.MonkeyPatch.context() as patch:
         _at_batch(patch, 13, DATA[how][0])
-        impatient = functools.partial(loop.prefetch, timeout=2.0)
-        patch.setattr(loop, "prefetch", impatient)
+        impatient = functools.partial(fitting.prefetch, timeout=2.0)
+        patch.setattr(fitting, "prefetch", impatient)
         return live(folder)
 
 

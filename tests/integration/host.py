@@ -2,13 +2,16 @@
 
     python -m tests.integration.host ADDRESS PROCESSES PROCESS DEVICES RUN [WHERE]
 
-The small run of `training.py` over a mesh of DEVICES devices a process. WHERE is what
-`training.py` knows, or `raise:7` (batch 7 cannot be made), or `wait:7` (after step 7 it
-waits in a barrier to which nobody comes).
+The small run of `training.py` over a mesh of DEVICES devices a process. WHERE is
+`step:7` (SIGKILL right after that step was dispatched), `term:7` (SIGTERM there),
+`writing:8` or `saving:8` (SIGKILL before the first file of that save, or before the
+checkpoint is complete), `raise:7` (batch 7 cannot be made), or `wait:7` (after step 7
+it waits in a barrier to which nobody comes).
 """
 
 import dataclasses
 import os
+import signal
 import sys
 
 
@@ -55,7 +58,14 @@ def break_at(kind, step):
     """Makes the run break where it is told to."""
     from jaxcnn.experiment import training as runs
     from jaxcnn.train import Hook
-    from tests.integration import training
+
+    class KillAt(Hook):
+        def __init__(self, number):
+            self.number = number
+
+        def on_step(self, loop):
+            if loop.step == int(step):
+                os.kill(os.getpid(), self.number)
 
     class Barrier(Hook):
         def on_step(self, loop):
@@ -66,8 +76,8 @@ def break_at(kind, step):
                 distributed.global_state.client.wait_at_barrier("nobody", 10**6)
 
     hooks = {
-        "step": lambda: training.KillAt(int(step)),
-        "term": lambda: training.KillAt(int(step), training.signal.SIGTERM),
+        "step": lambda: KillAt(signal.SIGKILL),
+        "term": lambda: KillAt(signal.SIGTERM),
         "wait": Barrier,
     }
     if kind in hooks:
@@ -80,7 +90,21 @@ def break_at(kind, step):
     elif kind == "raise":
         spoil_batch(int(step))
     elif kind:
-        training.kill_inside(training.METHODS[kind], int(step))
+        kill_inside({"writing": "start", "saving": "finish"}[kind], int(step))
+
+
+def kill_inside(method, step):
+    """Makes a method of the checkpoint folder kill the process at a step."""
+    from jaxcnn.checkpoint.folder import StepFolders
+
+    plain = getattr(StepFolders, method)
+
+    def killing(self, at, *args):
+        if at == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, at, *args)
+
+    setattr(StepFolders, method, killing)
 
 
 def spoil_batch(number):
