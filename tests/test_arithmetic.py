@@ -260,6 +260,7 @@ STACKS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", STACKS)
 def test_receptive_field_is_the_support_of_the_gradient(name):
     layers, field, stride = STACKS[name]

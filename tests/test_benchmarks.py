@@ -5,6 +5,7 @@ from benchmarks import augment, decode
 from jaxcnn.augment import make_augment
 
 
+@pytest.mark.thorough
 def test_rows_hold_what_was_timed():
     rows = bench.measure(["lenet"], repeats=3)
     assert [row["kind"] for row in rows] == ["train", "inference"]

@@ -72,6 +72,7 @@ def test_boxes_by_hand(share, centre, box):
     np.testing.assert_array_equal(boxes, [box])
 
 
+@pytest.mark.thorough
 def test_the_share_of_the_label_is_that_of_the_pixels(key):
     """Also where the box reaches over the border, as most of these do."""
     batch = labelled(*range(8), size=7)
@@ -125,6 +126,7 @@ def test_partners_at_random_are_a_permutation_without_what_is_padding(key):
     assert not np.array_equal(drawn[0], drawn[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spec", SPECS)
 def test_label_mass_is_one_and_every_key_draws_anew(key, batch, spec):
     augment = jax.jit(make_augment(spec, num_classes=3))

@@ -304,6 +304,7 @@ def test_smoothing_is_a_gaussian_mirrored_at_the_border():
     assert smoothing(1, 3.0) == 1
 
 
+@pytest.mark.thorough
 def test_affine_equals_its_matrices(key):
     images = jax.random.uniform(key, (3, 7, 9, 2))
     degrees, scales = jnp.array([10.0, -70, 200]), jnp.array([1.0, 0.7, 1.6])

@@ -56,6 +56,7 @@ class Unordered:
         return {"image": np.full(2, k)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_workers_give_the_bytes_of_no_workers(root, workers):
     data = TrainData(read(root), 4, seed=3)

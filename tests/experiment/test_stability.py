@@ -44,6 +44,7 @@ def assert_equal(one, two):
         np.testing.assert_array_equal(value, two[name], err_msg=name)
 
 
+@pytest.mark.thorough
 def test_a_run_is_used_by_its_average(averaging):
     folder = averaging.directory
     average = load_run(folder, step="latest")

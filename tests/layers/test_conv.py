@@ -165,6 +165,7 @@ TRANSPOSED = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shape", "options"), TRANSPOSED)
 def test_transposed_convolution_is_its_definition(shape, options):
     x, rank = noise(2, *shape, 4), len(shape)

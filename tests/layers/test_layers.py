@@ -107,6 +107,7 @@ def test_conv_norm_names_groups_dilation_and_rank():
     assert shapes_of(ConvNorm(8, 3, 2), (1, 9, 4), train=True)[0].shape == (1, 5, 8)
 
 
+@pytest.mark.thorough
 def test_axis_name_shares_statistics_between_devices():
     x = noise(4, 3, 2, 2, 1)
     module = ConvNorm(2, 1, axis_name="devices")

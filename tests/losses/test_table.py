@@ -65,6 +65,7 @@ def test_one_finite_value_an_example_whatever_the_others_are(name):
     np.testing.assert_allclose(np.array(values)[[0, 4]], alone, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOSSES)
 def test_bfloat16_is_computed_in_float32(name):
     outputs, targets = batch_of(name)
@@ -76,6 +77,7 @@ def test_bfloat16_is_computed_in_float32(name):
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOSSES)
 def test_extreme_outputs_have_finite_losses_and_gradients(name):
     outputs, targets = extreme_batch(name)

@@ -47,6 +47,7 @@ def test_parts_merge_to_the_whole(cut, add):
     assert whole.compute() == jnp.float32(467 / 9)
 
 
+@pytest.mark.thorough
 def test_is_a_pytree_under_jit_psum_and_map():
     values, mask = jnp.arange(16.0), jnp.tile(jnp.array([1.0, 0.0]), 8)
     whole = Mean.of(values, mask)

@@ -269,7 +269,7 @@ NAMES_ALONE = {
     "inception_resnet_v2",
 }
 #: Shown by default; the other families go through the battery with the thorough tests.
-SHOWN = {"cnn", "lenet", "mobilenet_v2"}
+SHOWN = {"cnn", "lenet"}
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
     "name",

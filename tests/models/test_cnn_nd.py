@@ -35,6 +35,7 @@ def test_a_sequence_by_hand():
     np.testing.assert_allclose(model.apply(variables, x), expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_volume_is_an_image_where_one_axis_does_nothing():
     """A kernel that is zero but in its middle plane sees each plane by itself."""
     x = noise(2, 2, 6, 5, 3)

@@ -131,6 +131,7 @@ def everything():
     return model, jax.jit(model.init)(jax.random.key(0), images), images
 
 
+@pytest.mark.thorough
 def test_submodules_of_all_sorts_compiled_and_not(everything):
     model, variables, images = everything
     plain = capture(model, variables, images, list(SHAPES))

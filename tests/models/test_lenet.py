@@ -39,6 +39,7 @@ def test_lenet5_of_an_image_that_is_32_pixels_wide_already():
     assert shapes["hidden1/kernel"] == (400, 120)
 
 
+@pytest.mark.thorough
 def test_lenet5_options_change_the_function_and_not_the_parameters():
     images = noise(1, 12, 12, 1)
     variables = jax.jit(lenet5().init)(jax.random.key(1), images)

@@ -84,6 +84,7 @@ def test_the_first_of_equal_values_takes_the_gradient():
     np.testing.assert_array_equal(gradient, expected)
 
 
+@pytest.mark.thorough
 def test_forward_mode_second_order_and_vmap_work(key):
     x = jax.random.normal(key, (2, 4, 4, 1))
     t = jnp.ones_like(x)

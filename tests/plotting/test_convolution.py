@@ -64,6 +64,7 @@ def convolved(x, scene_kernel, stride, pads, dilation, spread):
     )[0, :, 0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation"),
     [(3, 1, 0, 1), (3, 2, 1, 1), (2, 3, 0, 1), (3, 1, 2, 2)],

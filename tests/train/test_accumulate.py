@@ -129,6 +129,7 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch():
     assert len({mask.tobytes() for mask in (*masks[0], *masks[2])}) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "model",
     [Masks(), pytest.param(nets.ConvNet(dropout=0.5), marks=pytest.mark.thorough)],

@@ -104,6 +104,7 @@ def test_training_itself_does_not_change(step):
     )
 
 
+@pytest.mark.thorough
 def test_one_device_and_a_mesh_agree(step):
     mesh = parallelize(make_step(decay=0.5), make_mesh())
     nets.assert_close(after_three(step), after_three(mesh), atol=1e-5)

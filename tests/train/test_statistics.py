@@ -133,6 +133,7 @@ class Mixed(nn.Module):
         return nn.remat(nn.Dense)(2, name="lifted")(x)
 
 
+@pytest.mark.thorough
 def test_a_layer_gives_out_what_its_activation_makes_of_it(key):
     model, x = Mixed(), jax.random.normal(key, (5, 4))
     variables = model.init(key, x)
