@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jaxcnn.experiment import ExperimentConfig
 from jaxcnn.experiment.flags import parse_train
@@ -65,7 +66,6 @@ def test_bash_reads_it(path):
 
 
 def test_a_tab_or_a_wrong_indent_would_spoil_the_yaml():
-    yaml = pytest.importorskip("yaml")
     documents = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text()))
     kinds = [document["kind"] for document in documents]
     assert kinds == ["Service", "ServiceAccount", "Role", "RoleBinding", "Job"]
