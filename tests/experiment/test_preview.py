@@ -91,4 +91,5 @@ def test_writes_a_picture_of_a_run(tmp_path):
     assert run(trial) == 0
     out = tmp_path / "preview.png"
     assert dispatch(["augment", "--preview", f"{folder}-dev", "--out", str(out)]) == 0
-    assert Image.open(out).width > 300
+    with Image.open(out) as picture:
+        assert picture.width > 300
