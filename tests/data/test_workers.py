@@ -186,7 +186,7 @@ from jaxcnn.data import TrainData, WorkerData, load_source
 if __name__ == "__main__":
     source = load_source(sys.argv[1], decode="lazy", image_size=(16, 16))
     batches = WorkerData(TrainData(source, 4), 2)
-    batches[0]
+    [batches[k] for k in range(2)]  # one of each worker: both have started
     print(*(p.pid for p in multiprocessing.active_children()), flush=True)
     if sys.argv[2] == "wait":
         time.sleep(600)
