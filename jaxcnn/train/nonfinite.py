@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.metrics import Mean
+from jaxcnn.train.finite import all_finite
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
-from jaxcnn.typing import Array, Batch, PyTree
+from jaxcnn.typing import Array, Batch
 
 #: The split of the records that tell of such steps, and the metric that counts them.
 NONFINITE = "nonfinite"
@@ -170,9 +171,4 @@ def _is_finite(new: TrainState, metrics: Metrics) -> Array:
     if "finite" in metrics:
         flag = metrics["finite"]
         return finite & (flag.total >= flag.count)
-    return finite & _all_finite((new.params, new.model_state))
-
-
-def _all_finite(tree: PyTree) -> Array:
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
+    return finite & all_finite((new.params, new.model_state))
