@@ -118,6 +118,15 @@ def _cpu_name():
     return names[0] if names else platform.machine()
 
 
+def write_results(kind, about, rows):
+    """Writes the rows, with where they were measured, to a file of their own."""
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{kind}-{about['date']}-{about['commit']}.json"
+    path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+    print(f"written to {path}")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--repeats", type=int, default=20, help="rounds, 2 or more")
@@ -132,11 +141,7 @@ def main():
             f"{row['model']:<18} {row['kind']:<10} {row['batch']:>5} "
             f"{row['images_per_second']:>10,.0f}  {low:,.0f} to {high:,.0f}"
         )
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"steps-{about['date']}-{about['commit']}.json"
-    path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
-    print(f"written to {path}")
+    write_results("steps", about, rows)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,15 @@ hardware, versions and commit goes to benchmarks/results/.
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import statistics
 import time
 import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.__main__ import environment
+from benchmarks.__main__ import environment, write_results
 from jaxcnn.augment import make_augment
 from jaxcnn.data.preprocess import to_float
 
@@ -159,11 +157,7 @@ def main():
                 f"{row['images_per_second']:>10,.0f}  {low:,.0f} to {high:,.0f}",
                 flush=True,
             )
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"augment-{about['date']}-{about['commit']}.json"
-    path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
-    print(f"written to {path}")
+    write_results("augment", about, rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ and commit goes to benchmarks/results/.
 
 import argparse
 import importlib.metadata
-import json
 import statistics
 import tempfile
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import environment
+from benchmarks.__main__ import environment, write_results
 from jaxcnn.data import TrainData, WorkerData, load_source
 
 BATCH = 32
@@ -153,11 +152,7 @@ def main():
             f"{row['loader']:<18} {row['workers']:>7} "
             f"{row['images_per_second']:>10,.0f}  {low:,.0f} to {high:,.0f}"
         )
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"decode-{about['date']}-{about['commit']}.json"
-    path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
-    print(f"written to {path}")
+    write_results("decode", about, rows)
 
 
 if __name__ == "__main__":
