@@ -10,22 +10,16 @@ from jaxcnn.data import (
     FileOptions,
     TrainData,
     cache_folder,
-    load_source,
     make_crops,
 )
 from jaxcnn.data.decoding import Decoder
 
-from .images import write_images
+from .images import read, same, write_images
 
 
 @pytest.fixture
 def root(tmp_path):
     return write_images(tmp_path)
-
-
-def read(root, split="train", **options):
-    options = {"decode": "lazy", "image_size": (16, 16), **options}
-    return load_source(f"folder:{root}", split, **options)
 
 
 @pytest.fixture
@@ -39,11 +33,6 @@ def decoded(monkeypatch):
 
     monkeypatch.setattr(Decoder, "__call__", count)
     return calls
-
-
-def same(one, two):
-    assert one.keys() == two.keys()
-    return all((one[name] == two[name]).all() for name in one)
 
 
 def files():

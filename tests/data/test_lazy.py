@@ -9,7 +9,7 @@ import pytest
 from jaxcnn.data import EvalData, LazySource, TrainData, carve_validation, load_source
 from jaxcnn.data.image_folder import FolderRecords
 
-from .images import write_images
+from .images import read, same, write_images
 
 
 @pytest.fixture
@@ -17,19 +17,9 @@ def root(tmp_path):
     return write_images(tmp_path)
 
 
-def read(root, split="train", **options):
-    options = {"decode": "lazy", "image_size": (16, 16), **options}
-    return load_source(f"folder:{root}", split, **options)
-
-
 def spoil(path):
     """Cuts a file in two, as a full disk does."""
     path.write_bytes(path.read_bytes()[:200])
-
-
-def same(one, two):
-    assert one.keys() == two.keys()
-    return all((one[name] == two[name]).all() for name in one)
 
 
 def test_a_folder_is_a_source(root):

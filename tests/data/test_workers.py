@@ -13,24 +13,14 @@ import time
 import numpy as np
 import pytest
 
-from jaxcnn.data import EvalData, TrainData, WorkerData, load_source, prefetch
+from jaxcnn.data import EvalData, TrainData, WorkerData, prefetch
 
-from .images import write_images
+from .images import read, same, write_images
 
 
 @pytest.fixture
 def root(tmp_path):
     return write_images(tmp_path)
-
-
-def read(root, split="train", **options):
-    options = {"decode": "lazy", "image_size": (16, 16), **options}
-    return load_source(f"folder:{root}", split, **options)
-
-
-def same(one, two):
-    assert one.keys() == two.keys()
-    return all((one[name] == two[name]).all() for name in one)
 
 
 def hang(path):
