@@ -32,6 +32,7 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.selection import best_metric, best_mode, evaluation_task
 from jaxcnn.experiment.sources import KINDS, load_data
 from jaxcnn.experiment.stability import check_stability, guarded, measured, started
 from jaxcnn.experiment.trials import first_batches
@@ -205,7 +206,10 @@ def build(
         axis_name=axis_name,
     )
     step = grouped(step, config, mesh)
-    eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
+    eval_task = evaluation_task(task, config)
+    eval_step = make_eval_step(
+        model, eval_task, preprocess=preprocess, axis_name=axis_name
+    )
     how = config.parallel if mesh is None else mesh
     experiment = Experiment(
         config=config,
@@ -313,12 +317,12 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         preprocess=preprocess,
         class_weights=weights,
         best=(
-            ("accuracy" if classifies else "loss")
+            best_metric(config)
             # How far the last step overfits is the question, not which was best.
             if config.data.held_out and not config.overfit_batches
             else None
         ),
-        mode="max" if classifies else "min",
+        mode=best_mode(config),
         batch_groups=batch_groups(config),
         averaged=config.ema is not None,
         data={

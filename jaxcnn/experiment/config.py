@@ -256,6 +256,8 @@ class ExperimentConfig:
     """Steps between checkpoints; one epoch by default."""
     log_every: int = 50
     """Steps between records of the training metrics."""
+    best_metric: Literal["accuracy", "loss", "quadratic_kappa"] | None = None
+    """What the best checkpoint is best in, on validation; the task's own by default."""
     patience: int = 0
     """Stop early after so many evaluations without a better one; 0 for never."""
     min_delta: float = 0.0

@@ -11,6 +11,7 @@ from jaxcnn.data.preprocess import make_preprocess
 from jaxcnn.experiment.build import evaluation_data
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.objective import make_task
+from jaxcnn.experiment.selection import derived_metrics, evaluation_task
 from jaxcnn.run import Run, load_run
 from jaxcnn.train import (
     TrainState,
@@ -49,7 +50,7 @@ def measure_run(
     data = config.data
     batches = evaluation_data(config, split, data.eval_batch_size)
     preprocess = make_preprocess(run.config.preprocess)
-    task = make_task(config, run.config.class_weights)
+    task = evaluation_task(make_task(config, run.config.class_weights), config)
     if views and config.task != "classification":
         raise ValueError(
             f"--tta is for the task 'classification', not {config.task!r}."
@@ -57,7 +58,10 @@ def measure_run(
     if views:
         task, preprocess = with_views(task, views, preprocess=preprocess)
     step_fn = make_eval_step(run.model, task, preprocess=preprocess)
-    return run.step, evaluate(parallelize(step_fn), state_of(run), batches)
+    derive = derived_metrics(config)
+    return run.step, evaluate(
+        parallelize(step_fn), state_of(run), batches, derive=derive
+    )
 
 
 def opened_run(
