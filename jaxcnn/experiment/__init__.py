@@ -9,6 +9,7 @@ from jaxcnn.experiment.config import (
     OptimizerConfig,
     PenaltyConfig,
     ShardingConfig,
+    TransferConfig,
 )
 from jaxcnn.experiment.cross_validation import (
     CrossValidation,
@@ -32,6 +33,7 @@ __all__ = [
     "PenaltyConfig",
     "Result",
     "ShardingConfig",
+    "TransferConfig",
     "build",
     "cross_validate",
     "describe",
