@@ -2,7 +2,7 @@
 
     python experiments/retinopathy.py --data folder:PHOTOS \
         --transfer.weights torchvision:IMAGENET1K_V1
-    jaxcnn evaluate runs/retinopathy --report --bootstrap 200
+    jaxcnn evaluate runs/retinopathy --report --ordered
 
 The folder holds one folder a grade, whose names in order are the grades in order (`0`
 to `4`), with or without `train/`, `val/` and `test/` above them. Both eyes of a patient
