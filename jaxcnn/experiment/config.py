@@ -286,7 +286,7 @@ class ExperimentConfig:
     mesh: Arguments = dataclasses.field(default_factory=dict)
     """The mesh's axes, -1 for the rest: '{"data": 2, "fsdp": -1}'; one by default."""
     sharding: ShardingConfig = ShardingConfig()
-    transfer: TransferConfig = TransferConfig()
+    transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
     batch_statistics: str = "global"
     """Of BatchNorm: global, device, or a number of examples, such as 32, in a group."""
     time_limit: float | None = None
