@@ -19,6 +19,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
 
   train [FILE.py [RECIPE]]
                       train what flags or an experiment file describe, or go on with it
+  finetune FOLDER_OR_NAME --model NAME --weights WEIGHTS --similar yes|no
+                      propose what to train of a trained model, do so, and report
   cross-validate [FILE.py [RECIPE]]
                       train on all folds but one, for each, and report the mean
   lr-range [FILE.py [RECIPE]]
@@ -74,6 +76,12 @@ def _train(args: list[str]) -> int:
     text = "Trains what the flags describe; FILE.py before them gives the defaults."
     config, hosts = parse_train(default, args, prog="jaxcnn train", description=text)
     return run(config, hosts=hosts)
+
+
+def _finetune(args: list[str]) -> int:
+    from jaxcnn.experiment.finetune import command
+
+    return command(args)
 
 
 def _cross_validate(args: list[str]) -> int:
@@ -481,6 +489,7 @@ def _step(text: str | None) -> str | int | None:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
+    "finetune": _finetune,
     "cross-validate": _cross_validate,
     "lr-range": _lr_range,
     "evaluate": _evaluate,

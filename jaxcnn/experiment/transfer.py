@@ -121,11 +121,7 @@ def transfer_of(config: ExperimentConfig, source: Source) -> Transfer | None:
         raise ValueError(
             f"transfer is for the task 'classification', not {config.task!r}."
         )
-    options = {k: v for k, v in config.model.args.items() if k not in _NOT_OF_WEIGHTS}
-    start, record = None, {}
-    if transfer.weights is not None:
-        start = StartWeights(config.model.name, transfer.weights, options)
-        record = _recorded(config) or _record(start, transfer)
+    start, record = weights_of(config)
     proposal = proposal_of(config, source, record.get("model_args", {}))
     if proposal is not None:
         settings = {
@@ -142,6 +138,22 @@ def transfer_of(config: ExperimentConfig, source: Source) -> Transfer | None:
     names = ("cut_at", "freeze", "statistics", "unfreeze", "lr_decay")
     record = record | {name: getattr(transfer, name) for name in names}
     return Transfer(transfer, start, record)
+
+
+def weights_of(
+    config: ExperimentConfig,
+) -> tuple[StartWeights | None, dict[str, Any]]:
+    """Returns the weights, not read yet if the run folder knows them, and their record.
+
+    Raises:
+        ValueError: if they are of another model, or of an unknown kind.
+        OSError: if they are not there.
+    """
+    if config.transfer.weights is None:
+        return None, {}
+    options = {k: v for k, v in config.model.args.items() if k not in _NOT_OF_WEIGHTS}
+    start = StartWeights(config.model.name, config.transfer.weights, options)
+    return start, _recorded(config) or _record(start, config.transfer)
 
 
 def proposal_of(
@@ -295,4 +307,11 @@ def _record(start: StartWeights, transfer: TransferConfig) -> dict[str, Any]:
     }
 
 
-__all__ = ["Freezes", "Transfer", "freezes_of", "proposal_of", "transfer_of"]
+__all__ = [
+    "Freezes",
+    "Transfer",
+    "freezes_of",
+    "proposal_of",
+    "transfer_of",
+    "weights_of",
+]

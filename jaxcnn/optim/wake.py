@@ -44,7 +44,7 @@ def check_wake(wake: Sequence[Wake]) -> tuple[Wake, ...]:
 
 
 def silent_until_awake(wake: Sequence[Wake]) -> optax.GradientTransformation:
-    """Returns what makes the gradient of sleeping parameters zero: no norm counts it."""
+    """Returns what makes gradients of sleeping parameters zero: no norm counts them."""
 
     def update(grads: PyTree, count: Array, params: Any = None) -> tuple[PyTree, Array]:
         def silence(name: str, grad: Array) -> Array:
