@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from jaxcnn.data.preprocess import make_preprocess
 from jaxcnn.data import LazySource, Source
+from jaxcnn.data.preprocess import make_preprocess
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.measure import opened_run, state_of
 from jaxcnn.experiment.other_data import evaluation_of
