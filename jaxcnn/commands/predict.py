@@ -170,7 +170,7 @@ def _write(flags: _Predict, predictions: FilePredictions, namer: _Namer) -> int:
 
 @contextlib.contextmanager
 def _table(flags: _Predict, namer: _Namer) -> Iterator[Any]:
-    """Gives what writes rows of the table, whose header is written; None without one."""
+    """Gives what writes rows of the table, below its header; None without a table."""
     if flags.csv is None:
         yield None
     elif flags.csv == "-":

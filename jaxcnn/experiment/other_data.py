@@ -11,6 +11,7 @@ import numpy as np
 from jaxcnn.data import EvalData, LazySource, Source, WorkerData
 from jaxcnn.data.crops import Crop, make_crops
 from jaxcnn.data.decoding import MODES
+from jaxcnn.data.files import as_path
 from jaxcnn.data.image_folder import split_folders
 from jaxcnn.data.image_table import TABLES, has_splits
 from jaxcnn.data.loading import FILES
@@ -78,9 +79,9 @@ def with_data(config: ExperimentConfig, run: RunConfig, name: str) -> Experiment
     Raises:
         ValueError: if they are images in files, which the model does not take.
     """
+    # Nothing is set apart: none of it was trained on.
     kept = {"data_dir": None, "validation": 0.0, "folds": 0, "fold": 1}
-    # Only what is in the folder is known of it: none of it was trained on.
-    kept |= {"test_share": 0.0, "disk_cache": False, "columns": {}, "group": None}
+    kept |= {"disk_cache": False, "columns": {}, "group": None}
     found = dataclasses.replace(config.data, name=_named(name), **kept)
     if of_files(found):
         files = as_files(run)
@@ -92,8 +93,10 @@ def with_data(config: ExperimentConfig, run: RunConfig, name: str) -> Experiment
         own = {"columns": files.columns} if of_files(config.data) else {}
         names = ("mode", "image_size", "stretch", "resize")
         kept = {**own, **{name: getattr(files, name) for name in names}}
+        # Any number of files, and a broken one among them spoils nothing.
+        kept |= {"decode": "lazy", "on_broken": "skip", "test_share": 0.0}
         found = dataclasses.replace(found, **kept)
-    elif of_files(config.data) or found.name.startswith("npz:"):
+    elif of_files(config.data) or _named(name) != name or ":" in name:
         found = dataclasses.replace(found, **_of_arrays(run))
     return dataclasses.replace(config, data=found)
 
@@ -103,7 +106,7 @@ def _of_arrays(run: RunConfig) -> dict[str, Any]:
     plain, square = DataConfig(), len(run.image_shape) == 3
     square = square and run.image_shape[0] == run.image_shape[1]
     names = ("mode", "stack", "window", "edges", "columns", "mask_values", "decode")
-    names += ("workers", "resize", "stretch")
+    names += ("workers", "resize", "stretch", "test_share", "split_seed")
     fields = {name: getattr(plain, name) for name in names}
     return {**fields, "image_size": run.image_shape[0] if square else None}
 
@@ -159,12 +162,13 @@ def evaluation_of(
 
 def default_split(data: DataConfig) -> str:
     """Returns `"test"`, or what holds all examples of files that are in no splits."""
-    scheme, _, path = data.name.partition(":")
-    if scheme == "folder" and os.path.isdir(path) and not split_folders(path):
-        return "train"
-    if scheme == "table" and os.path.isfile(path):
-        return "test" if has_splits(path, file_options(data)) else "train"
-    return "test"
+    scheme, _, name = data.name.partition(":")
+    path, parted = as_path(name), True
+    if scheme == "folder" and path.is_dir():
+        parted = bool(split_folders(path))
+    elif scheme == "table" and path.is_file():
+        parted = has_splits(path, file_options(data))
+    return "test" if parted else "train"
 
 
 def in_order_of(

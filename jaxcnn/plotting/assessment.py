@@ -82,7 +82,7 @@ def ranking_curves(
     figure = Figure(figsize=(8.0, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    left.step(*map(np.asarray, roc), where="post", color=BLUE, linewidth=1.8)
+    left.plot(*map(np.asarray, roc), color=BLUE, linewidth=1.8)
     left.set_xlabel("1 - specificity (false positive rate)", color=INK, fontsize=9)
     left.set_ylabel("Recall", color=INK, fontsize=9)
     precisions, recalls = map(np.asarray, precision_recall)
