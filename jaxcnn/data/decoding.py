@@ -247,7 +247,7 @@ def _opened(data: bytes, window: tuple[float, float] | None) -> Any:
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
-        raise ValueError("it is not a picture that Pillow reads") from None
+        raise ValueError("cannot identify it as a picture") from None
     deep = image.mode.startswith(("I", "F"))
     if deep and window is None:
         raise ValueError(

@@ -33,6 +33,7 @@ from jaxcnn.experiment.html_sections import (
     warnings_of,
 )
 from jaxcnn.experiment.measure import opened_run
+from jaxcnn.experiment.other_data import of_files
 from jaxcnn.experiment.report import VALIDATION, predicted, threshold_of
 from jaxcnn.metrics import ClassificationReport, classification_report
 from jaxcnn.metrics.report import predicted_classes
@@ -121,6 +122,9 @@ def write_html_report(
         own = split if data is None else None
         chosen = threshold_of(directory, threshold, own, views=views, **options)
     run, config = opened_run(directory, data=data, **options)
+    if of_files(config.data):  # the same pixels, and the names of their files are kept
+        lazy = dataclasses.replace(config.data, decode="lazy")
+        config = dataclasses.replace(config, data=lazy)
     other = data is not None
     found, source = predicted(run, config, split, views=views, other=other)
     report = classification_report(
