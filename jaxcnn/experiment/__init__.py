@@ -16,7 +16,13 @@ from jaxcnn.experiment.cross_validation import (
     FoldResult,
     cross_validate,
 )
+from jaxcnn.experiment.file_predictions import (
+    FilePrediction,
+    FilePredictions,
+    predict_files,
+)
 from jaxcnn.experiment.hosts import Hosts, together
+from jaxcnn.experiment.html_report import HtmlReport, write_html_report
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
@@ -25,8 +31,11 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "FilePrediction",
+    "FilePredictions",
     "FoldResult",
     "Hosts",
+    "HtmlReport",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -38,7 +47,9 @@ __all__ = [
     "cross_validate",
     "describe",
     "main",
+    "predict_files",
     "run",
     "together",
     "train",
+    "write_html_report",
 ]
