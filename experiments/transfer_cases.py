@@ -39,7 +39,6 @@ from jaxcnn.experiment import (
 )
 from jaxcnn.experiment.report import report_run
 from jaxcnn.run import CONFIG_FILE, METRICS, write_json
-from jaxcnn.table import aligned
 from jaxcnn.train import read_metrics
 from jaxcnn.version import __version__
 
@@ -53,6 +52,7 @@ STRATEGIES = {
     "retrain": (TransferConfig(strategy="retrain"), (3e-3, 1e-2)),
     "scratch": (None, (3e-3, 1e-2)),
 }
+#: All in hundredths in the table, which is Markdown for the guide.
 MEASURED = ("accuracy", "balanced_accuracy", "auroc")
 AUGMENT = ("pad_crop(padding=4)", "random_flip")
 
@@ -166,15 +166,17 @@ def summarise(args: argparse.Namespace) -> None:
         found = json.loads(path.read_text())
         entry |= {"learning_rate": float(rate), "tried": found["tried"]}
         entry["runs"][seed] = found["test"] | {"validation": found["validation"]}
-    rows = []
+    columns = "".join(f" {name.replace('_', ' ')} |" for name in MEASURED)
+    print(f"| case | strategy | rate | runs |{columns}")
+    print("|---" * (4 + len(MEASURED)) + "|")
     for case, strategies in summary.items():
         for strategy in [name for name in STRATEGIES if name in strategies]:
             entry = strategies[strategy]
             entry |= _spreads(list(entry["runs"].values()))
-            cells = (f"{entry[n]['mean']:.4f} ({entry[n]['sd']:.4f})" for n in MEASURED)
-            rows.append([case, strategy, str(len(entry["runs"])), *cells])
-    header = ["case", "strategy", "runs", *MEASURED]
-    print("\n".join(aligned(header, rows, left=(0, 1))))
+            found = (entry[name] for name in MEASURED)
+            cells = [f"{100 * f['mean']:.2f} (sd {100 * f['sd']:.2f})" for f in found]
+            first = (case, strategy, entry["learning_rate"], len(entry["runs"]))
+            print("|", " | ".join(map(str, (*first, *cells))), "|")
     write_json(RESULTS, {**_origin(args.folder), "cases": summary})
 
 

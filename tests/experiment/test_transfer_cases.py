@@ -80,7 +80,10 @@ def test_the_table_has_means_and_deviations(tmp_path, cases, capsys):
         (folder / "test.json").write_text(json.dumps(found))
     cases["summarise"].__globals__["RESULTS"] = tmp_path / "results.json"
     cases["summarise"](arguments(tmp_path))
-    assert "0.8000 (0.1000)" in capsys.readouterr().out
+    assert (
+        "| cifar | fine_tune | 0.003 | 3 | 80.00 (sd 10.00) |"
+        in capsys.readouterr().out
+    )
     entry = json.loads((tmp_path / "results.json").read_text())["cases"]["cifar"]
     assert entry["fine_tune"]["learning_rate"] == 0.003
     assert entry["fine_tune"]["accuracy"]["sd"] == pytest.approx(
