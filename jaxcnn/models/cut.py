@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.errors import NameInUseError
 
 from jaxcnn.layers.checks import check_number, check_numbers
 from jaxcnn.ops import global_average_pool
@@ -168,7 +169,10 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
             body(images, train=train)
     except _Reached as reached:
         return reached.output
+    except NameInUseError:
+        pass  # the body came to its own head: the path is not in front of it
     raise ValueError(
-        f"cut_at={path!r}: {type(body).__name__} calls no such submodule."
+        f"cut_at={path!r}: {type(body).__name__} calls no such submodule before its "
+        "head."
         f"{nearest(path, called)}"
     )

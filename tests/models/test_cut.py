@@ -95,6 +95,13 @@ def test_a_head_in_place_of_the_models_own():
     assert params["head"]["out"]["kernel"].shape[1] == 2
 
 
+def test_a_path_that_the_model_never_calls_is_named():
+    image = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+    model = with_head(create_model("cnn", features=(3, 5)), 2, cut_at="stage2_conv")
+    with pytest.raises(ValueError, match="Did you mean 'stage2_conv1'"):
+        jax.eval_shape(model.init, jax.random.key(0), image)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", FAMILIES.values())
 def test_every_family_is_cut_at_its_second_endpoint(name):

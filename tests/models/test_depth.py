@@ -5,7 +5,7 @@ import re
 import pytest
 from flax import linen as nn
 
-from jaxcnn import create_model
+from jaxcnn.models import CifarResNet
 from jaxcnn.models.depth import Depth, freeze_pattern, pattern_of, rates_by_depth
 from jaxcnn.transfer import stages, with_head
 
@@ -25,7 +25,7 @@ class Branches(nn.Module):
 
 @pytest.fixture(scope="module")
 def resnet():
-    return create_model("resnet20_cifar", width=4)
+    return CifarResNet(1, width=4)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_through_is_what_an_output_depends_on():
 
 
 def test_stages_end_with_the_endpoints(depth):
-    assert [len(part) for part in depth.stages] == [21, 18, 18, 2]
+    assert [len(part) for part in depth.stages] == [9, 6, 6, 2]
     assert {name for part in depth.stages for name in part} == set(depth.names)
 
 
@@ -68,9 +68,9 @@ def test_rates_fall_towards_the_stem(depth):
 
 
 def test_behind_a_cut_there_is_nothing(resnet):
-    cut = Depth(with_head(resnet, 3, cut_at="stage2_block3"), SHAPE)
-    assert cut.paths == ["stage1_block3", "stage2_block3"]
-    assert [len(part) for part in cut.stages] == [21, 18, 2]
+    cut = Depth(with_head(resnet, 3, cut_at="stage2_block1"), SHAPE)
+    assert cut.paths == ["stage1_block1", "stage2_block1"]
+    assert [len(part) for part in cut.stages] == [9, 6, 2]
     assert cut.head == ["head/bias", "head/kernel"]
 
 

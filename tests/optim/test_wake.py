@@ -21,7 +21,9 @@ def run(tx, steps, params=PARAMS, grads=GRADS):
     return found
 
 
-@pytest.mark.parametrize("name", ["adamw", "momentum", "adam"])
+@pytest.mark.parametrize(
+    "name", ["adamw", pytest.param("momentum", marks=pytest.mark.thorough)]
+)
 def test_a_group_wakes_as_if_it_were_added_then(name):
     def rate(step):
         return 0.1 / (1 + jnp.asarray(step, jnp.float32))

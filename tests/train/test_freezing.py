@@ -91,6 +91,7 @@ def test_statistics_may_adapt():
     }
 
 
+@pytest.mark.thorough
 def test_frozen_norms_use_their_running_averages():
     model = ConvNet()
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 6, 6, 1)))
