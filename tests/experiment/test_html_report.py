@@ -147,6 +147,7 @@ def test_the_validation_part_warns_of_itself(opened, folder, tmp_path):
     assert "validation part is not at hand" in text
 
 
+@pytest.mark.thorough
 def test_the_command_measures_a_folder_with_the_names_of_its_files(
     opened, folder, tmp_path, capsys, monkeypatch
 ):

@@ -5,6 +5,7 @@ from PIL import Image
 from jaxcnn.plotting import confusion_heat_map, ranking_curves, reliability_diagram
 
 
+@pytest.mark.thorough
 def test_an_empty_bin_is_left_out(tmp_path):
     empty = float("nan")
     path = tmp_path / "a.png"
@@ -13,6 +14,7 @@ def test_an_empty_bin_is_left_out(tmp_path):
         assert image.width > 300
 
 
+@pytest.mark.thorough
 def test_the_curves_are_side_by_side(tmp_path):
     curves = ([0, 0, 1], [0, 1, 1]), ([1, 1, 0.5], [0, 1, 1])
     path = tmp_path / "a.png"
@@ -23,6 +25,7 @@ def test_the_curves_are_side_by_side(tmp_path):
     assert ring.all(axis=1).any()
 
 
+@pytest.mark.thorough
 def test_a_matrix_with_an_absent_class(tmp_path):
     path = tmp_path / "a.png"
     confusion_heat_map(path, [[3, 1], [0, 0]])
