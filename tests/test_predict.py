@@ -58,7 +58,7 @@ def test_a_folder_becomes_a_table(run, folder, tmp_path, capsys):
     assert float(rows[9]["probability_1"]) == pytest.approx(180 / 255, abs=1e-6)
     said = capsys.readouterr()
     assert not said.out
-    assert f"{out}: 10 files\n1 files cannot be read:\n" in said.err
+    assert f"{out}: 10 files\n1 file cannot be read:\n" in said.err
     assert "broken.png: " in said.err
 
 
@@ -82,7 +82,7 @@ def test_the_table_is_written_whole_or_not_at_all(run, folder, tmp_path):
 
 
 def test_nothing_that_can_be_read_is_an_error(run, folder, tmp_path):
-    with pytest.raises(ValueError, match=r"None of 1 files can be read: .*broken.png"):
+    with pytest.raises(ValueError, match=r"None of 1 file can be read: .*broken.png"):
         call(folder / "broken.png", "--csv", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 

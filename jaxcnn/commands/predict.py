@@ -156,11 +156,11 @@ def _write(flags: _Predict, predictions: FilePredictions, namer: _Namer) -> int:
             elif flags.csv is None and found.broken is None:
                 print(_line(path, found, namer))
         if not count:
-            raise ValueError(f"None of {len(broken):,} files can be read: {broken[0]}")
+            raise ValueError(f"None of {_files(len(broken))} can be read: {broken[0]}")
     if flags.csv not in (None, "-"):
-        print(f"{flags.csv}: {count:,} files", file=sys.stderr)
+        print(f"{flags.csv}: {_files(count)}", file=sys.stderr)
     if broken:
-        print(f"{len(broken):,} files cannot be read:", file=sys.stderr)
+        print(f"{_files(len(broken))} cannot be read:", file=sys.stderr)
         for line in broken[:_NAMED]:
             print(f"  {line}", file=sys.stderr)
         if len(broken) > _NAMED:
@@ -215,6 +215,10 @@ def _line(path: str, found: FilePrediction, namer: _Namer) -> str:
     if namer.threshold is None:
         return f"{path}: {words}"
     return f"{path}: {namer.called(found.probabilities)} ({words})"
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def _printable(path: str) -> str:

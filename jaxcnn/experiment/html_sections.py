@@ -103,7 +103,8 @@ def warnings_of(
         lines.append("No intervals: there was no bootstrap.")
     if broken:
         named = _some([name.strip("'") for name in broken])
-        lines.append(f"{len(broken):,} images cannot be decoded, left out: {named}.")
+        images = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
+        lines.append(f"{images} cannot be decoded, left out: {named}.")
     lines.append(
         "Whether images of this part, or the same patients, are in the training part "
         f'too was not looked for here: jaxcnn data "{_folder(data_name)}" does.'

@@ -147,6 +147,7 @@ def test_the_validation_part_warns_of_itself(opened, folder, tmp_path):
     assert "validation part is not at hand" in text
 
 
+@pytest.mark.thorough
 def test_the_command_measures_a_folder_with_the_names_of_its_files(
     opened, folder, tmp_path, capsys, monkeypatch
 ):
@@ -169,7 +170,7 @@ def test_the_command_measures_a_folder_with_the_names_of_its_files(
     assert f"The report is {folder / 'report.html'}" in said
     text = " ".join(checked(folder / "report.html").words)
     assert "b/<b>" in text
-    assert "1 images cannot be decoded, left out: " in text
+    assert "1 image cannot be decoded, left out: " in text
 
 
 def opened_with_names(monkeypatch, names):
@@ -273,7 +274,7 @@ def test_what_to_beware_of():
         "Without examples here: c",
         "Fewer than 30 examples of b (4)",
         "54 examples in all",
-        "1 images cannot be decoded, left out: y.png",
+        "1 image cannot be decoded, left out: y.png",
         'jaxcnn data "x"',
     ):
         assert words in text
