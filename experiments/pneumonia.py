@@ -8,7 +8,8 @@ pneumonia, and test 624. A tenth of the training part is set apart for validatio
 file's own validation part is not used (8 of its images are also in the training part).
 The loss weighs the classes alike, and the checkpoint with the best validation accuracy
 is tested. Other data of two classes in folders: `--data folder:PATH --data.image-size
-28`. Expected: see experiments/README.md.
+28`. From trained weights: `--model resnet20_cifar --model.args '{}' --transfer.weights
+resnet20.th --transfer.strategy fine_tune`. Expected: see experiments/README.md.
 """
 
 from jaxcnn.experiment import (

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jaxcnn.checkpoint import Checkpoints
 from jaxcnn.data.decoding import upright
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
+from jaxcnn.models.cut import with_head
 from jaxcnn.registry import create_model
 from jaxcnn.train.ema import abstract_average, average_in
 from jaxcnn.train.step import make_predict_step
@@ -46,6 +47,10 @@ class RunConfig:
         averaged: Whether its checkpoints hold averages of the weights, which are used.
         data: What the run was trained on: name, number of examples, fingerprint.
         experiment: The whole configuration of the experiment, or empty.
+        head: Arguments of `with_head` for another head than the model's own, its
+            `head` a registered name; or empty.
+        transfer: What the run took over from trained weights: which, their
+            fingerprint, what was frozen; or empty.
     """
 
     model: str
@@ -61,6 +66,8 @@ class RunConfig:
     averaged: bool = False
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     experiment: dict[str, Any] = dataclasses.field(default_factory=dict)
+    head: dict[str, Any] = dataclasses.field(default_factory=dict)
+    transfer: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def classifies(self) -> bool:
@@ -108,7 +115,14 @@ class RunConfig:
         arguments = dict(self.model_args)
         if "dtype" in arguments:
             arguments["dtype"] = _dtype(arguments["dtype"])
-        return create_model(self.model, **arguments)
+        model = create_model(self.model, **arguments)
+        return self._with_head(model) if self.head else model
+
+    def _with_head(self, model: nn.Module) -> nn.Module:
+        classes, options = self.model_args["num_classes"], dict(self.head)
+        if options["head"] is not None:
+            options["head"] = create_model(options["head"], num_classes=classes)
+        return with_head(model, classes, **options)
 
 
 def _dtype(name: Any) -> Any:

@@ -46,7 +46,7 @@ def call(capsys, *args):
 
 def test_usage_and_version(capsys):
     assert "jaxcnn COMMAND" in call(capsys)
-    assert "predict RUN IMAGE" in call(capsys, "--help")
+    assert "predict RUN PATH" in call(capsys, "--help")
     assert call(capsys, "--version").strip()[0].isdigit()
 
 
@@ -91,19 +91,16 @@ def test_a_model_of_sequences_takes_no_picture(digits):
 
 
 def test_predict_as_csv_and_json_agree(capsys, run, digits):
-    table = list(
-        csv.DictReader(io.StringIO(call(capsys, "predict", run, *digits, "--csv")))
-    )
+    text = call(capsys, "predict", run, *digits, "--csv", "-")
+    table = list(csv.DictReader(io.StringIO(text)))
     objects = call(capsys, "predict", run, *digits, "--json").splitlines()
-    assert len(table) == 9
-    for k, line in enumerate(objects):
+    assert len(table) == len(objects) == 3
+    for row, line, path in zip(table, objects, digits, strict=True):
         values = json.loads(line)
-        assert values["file"] == table[3 * k]["file"] == digits[k]
-        for rank, entry in enumerate(values["top"]):
-            row = table[3 * k + rank]
-            assert row["rank"] == str(rank + 1)
-            assert row["class"] == entry["class"]
-            assert float(row["probability"]) == pytest.approx(
+        assert values["file"] == row["path"] == path
+        for rank, entry in enumerate(values["top"], 1):
+            assert row[f"class_{rank}"] == entry["class"]
+            assert float(row[f"probability_{rank}"]) == pytest.approx(
                 entry["probability"], abs=1e-6
             )
         probabilities = [entry["probability"] for entry in values["top"]]
@@ -290,8 +287,17 @@ def test_train_from_flags_and_from_a_file(capsys, tmp_path):
         (["evaluate", "nowhere"], "nowhere is not a run folder"),
         (["predict", "nowhere", "a.png"], "nowhere is not a run folder"),
         (["predict", "RUN", "--top", "0", "a.png"], "--top must be 1 or more"),
-        (["predict", "RUN"], "at least one picture|images"),
-        (["predict", "RUN", "a.png", "--csv", "--json"], "exclude each other"),
+        (["predict", "RUN", "--top", "few", "a.png"], "1 or more, or all, got 'few'"),
+        (["predict", "RUN"], "at least one picture|paths"),
+        (["predict", "RUN", "a.png", "--csv", "-", "--json"], "exclude each other"),
+        (["predict", "RUN", "RUN", "--batch-size", "0"], "batch_size must be"),
+        (
+            ["predict", "RUN", "a.png", "--on-broken", "stop"],
+            "skip or error, got 'stop'",
+        ),
+        (["predict", "RUN", "a.png", "-"], "- stands for a list of paths"),
+        (["predict", "RUN", "RUN", "--threshold", "half"], "got 'half'"),
+        (["predict", "RUN", "RUN", "--threshold", "0.5"], "for two classes; there are"),
         (["predict", "RUN", "missing.png"], "There is no picture missing.png"),
         (["predict", "RUN", "RUN/config.json"], "is not a picture"),
         (

@@ -108,6 +108,7 @@ def expected_prints(block: Block):
 #: Pages that train or compile for long: their code runs with the thorough tests.
 LONG = {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
+LONG |= {"using", "finetuning"}
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
     monkeypatch.setattr("jaxcnn.experiment.report.report_run", stop)
+    monkeypatch.setattr("jaxcnn.experiment.html_report.write_html_report", stop)
     monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
     monkeypatch.setattr("jaxcnn.experiment.preview.draw_preview", stop)

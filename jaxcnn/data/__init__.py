@@ -5,6 +5,7 @@ from jaxcnn.data.cache import cache_folder
 from jaxcnn.data.crops import RandomResizedCrop, ResizeCrop, Stretch, make_crops
 from jaxcnn.data.decoding import apply_window, edge_strength
 from jaxcnn.data.every_split import load_splits
+from jaxcnn.data.finding import find_examples
 from jaxcnn.data.folds import Fold, stratified_folds
 from jaxcnn.data.groups import grouped_choice, grouped_folds
 from jaxcnn.data.hashes import near_pairs, perceptual_hash, pixel_digest
@@ -42,6 +43,7 @@ __all__ = [
     "crop_boxes",
     "crop_mask",
     "edge_strength",
+    "find_examples",
     "from_arrays",
     "grouped_choice",
     "grouped_folds",

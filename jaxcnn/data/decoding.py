@@ -241,10 +241,13 @@ def _fitted(image: Any, whole: tuple[int, int]) -> Any:
 
 def _opened(data: bytes, window: tuple[float, float] | None) -> Any:
     """Returns an upright Pillow image of eight bits a channel."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     # Pillow reads on demand, from this buffer, which lives as long as the image.
-    image = Image.open(io.BytesIO(data))
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise ValueError("cannot identify it as a picture") from None
     deep = image.mode.startswith(("I", "F"))
     if deep and window is None:
         raise ValueError(

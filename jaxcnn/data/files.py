@@ -1,10 +1,12 @@
 """Bytes of files and archives, gzipped or not, with errors that name the file."""
 
+import contextlib
 import gzip
 import io
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO
 
 from etils import epath
 
@@ -72,3 +74,29 @@ def _list_archive(path: epath.Path) -> Mapping[str, Callable[[], bytes]]:
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(f"'{path}' is damaged or no tar archive ({error})") from error
     return {name: lambda data=data: data for name, data in contents.items()}
+
+
+@contextlib.contextmanager
+def written_whole(path: epath.PathLike) -> Iterator[IO[str]]:
+    """Gives a text file that takes the path's place at the end, or not at all.
+
+    Until then, and after an error, what was there stays.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path = as_path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder '{path.parent}' for {path.name}.")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        # The line ends that the writer gives, also where those of the system differ.
+        with (
+            part.open("wb") as file,
+            io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+        ):
+            yield text
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from jaxcnn.data.records import make_records
 from jaxcnn.data.splits import Split, unknown_split
 from jaxcnn.tree import nearest
 
+#: What the names of tables end in.
+TABLES = (".csv", ".tsv", ".tab")
 _OTHER_WORDS = {"val": "validation", "valid": "validation"}
 
 
@@ -88,7 +91,29 @@ def read_table(
     return cut_shuffled(source.subset(splits == split.base), split)
 
 
-def _read(where: epath.Path, files: FileOptions) -> _Table:
+def table_files(path: epath.PathLike, files: FileOptions = DEFAULT) -> list[list[str]]:
+    """Returns the paths of the first files of all rows, of their second ones, ...
+
+    Args:
+        path: The table.
+        files: How files become examples.
+
+    Raises:
+        ValueError: if it lacks a column, or a row lacks a cell.
+    """
+    where = as_path(path)
+    _, column = _opened(where)
+    names = files.names or (files.columns.get("path", "path"),)
+    return [[str(where.parent / cell) for cell in column(name)] for name in names]
+
+
+def has_splits(path: epath.PathLike, files: FileOptions = DEFAULT) -> bool:
+    """Returns whether a table says in which split each of its rows is."""
+    return files.columns.get("split", "split") in _opened(as_path(path))[0]
+
+
+def _opened(where: epath.Path) -> tuple[list[str], Callable[[str], list[str]]]:
+    """Returns the titles of a table and what gives the cells under one."""
     tabs = where.name.lower().endswith((".tsv", ".tab"))
     # With a byte order mark, as spreadsheets write it.
     try:
@@ -113,6 +138,11 @@ def _read(where: epath.Path, files: FileOptions) -> _Table:
             raise ValueError(f"'{where}' has no {name!r} in line {line}")
         return cells
 
+    return header, column
+
+
+def _read(where: epath.Path, files: FileOptions) -> _Table:
+    header, column = _opened(where)
     wanted = {name: files.columns.get(name, name) for name in COLUMNS}
     found = {
         name: column(title) if name in files.columns or title in header else None

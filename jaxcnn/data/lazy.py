@@ -13,6 +13,7 @@ from jaxcnn.data.crops import Crop, ResizeCrop, Stretch
 from jaxcnn.data.decoded import KeptImages, keep_decoded
 from jaxcnn.data.decoding import Decoder, FilePart
 from jaxcnn.data.randomness import Stream, generator
+from jaxcnn.data.records import Relabelled
 from jaxcnn.data.source import Source
 from jaxcnn.data.targets import Targets
 from jaxcnn.tree import nearest
@@ -181,6 +182,19 @@ class LazySource:
         """Returns the same examples with other names of the classes."""
         part = self._copy()
         part.class_names = class_names
+        return part
+
+    def relabelled(
+        self, order: np.ndarray, class_names: tuple[str, ...]
+    ) -> "LazySource":
+        """Returns the same examples with their classes in another order.
+
+        Args:
+            order: The new number of every class, `[classes]`.
+            class_names: In the new order.
+        """
+        part = self.renamed(class_names)
+        part.records, part._caches = Relabelled(self.records, order), {}
         return part
 
     def _copy(self) -> "LazySource":

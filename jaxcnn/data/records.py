@@ -94,6 +94,36 @@ class StackRecords:
         return b"".join(part.stamps() for part in self._parts)
 
 
+class Relabelled:
+    """Records whose classes are numbered in another way.
+
+    Args:
+        records: The same examples.
+        order: The new number of every class, `[classes]`.
+    """
+
+    def __init__(self, records: Any, order: np.ndarray) -> None:
+        self._records, self._order = records, order
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # not there yet, as in a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._records, name)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def read(self, index: int) -> tuple[Any, int]:
+        """Returns what is encoded, and the class."""
+        data, label = self._records.read(index)
+        return data, int(self._order[label]) if label >= 0 else label
+
+    def labels(self) -> np.ndarray | None:
+        """Returns the class of every example, None without any."""
+        labels = self._records.labels()
+        return None if labels is None else self._order[labels]
+
+
 def make_records(
     root: str, columns: Sequence[Sequence[str]], labels: np.ndarray
 ) -> FolderRecords | StackRecords:

@@ -57,14 +57,14 @@ def _pictures(
         if len(pictures) == count:
             break
         try:
-            pictures.append(_as_bytes(pixels_of(source, int(position))))
+            pictures.append(as_bytes(pixels_of(source, int(position))))
         # Pillow raises OSError, SyntaxError, ValueError, struct.error and more.
         except Exception:
             continue
     return pictures
 
 
-def _as_bytes(pixels: np.ndarray) -> np.ndarray:
+def as_bytes(pixels: np.ndarray) -> np.ndarray:
     """Returns a picture as uint8 RGB: of many channels the first three."""
     if np.issubdtype(pixels.dtype, np.floating):
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)

@@ -9,13 +9,20 @@ from jaxcnn.experiment.config import (
     OptimizerConfig,
     PenaltyConfig,
     ShardingConfig,
+    TransferConfig,
 )
 from jaxcnn.experiment.cross_validation import (
     CrossValidation,
     FoldResult,
     cross_validate,
 )
+from jaxcnn.experiment.file_predictions import (
+    FilePrediction,
+    FilePredictions,
+    predict_files,
+)
 from jaxcnn.experiment.hosts import Hosts, together
+from jaxcnn.experiment.html_report import HtmlReport, write_html_report
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 
@@ -24,19 +31,25 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "ExperimentConfig",
+    "FilePrediction",
+    "FilePredictions",
     "FoldResult",
     "Hosts",
+    "HtmlReport",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PenaltyConfig",
     "Result",
     "ShardingConfig",
+    "TransferConfig",
     "build",
     "cross_validate",
     "describe",
     "main",
+    "predict_files",
     "run",
     "together",
     "train",
+    "write_html_report",
 ]

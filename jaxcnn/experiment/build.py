@@ -1,6 +1,7 @@
 """From a configuration to the parts of a training run: the module that knows all."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +33,10 @@ from jaxcnn.experiment.objective import (
     make_task,
 )
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
+from jaxcnn.experiment.selection import best_metric, best_mode, evaluation_task
 from jaxcnn.experiment.sources import KINDS, load_data
 from jaxcnn.experiment.stability import check_stability, guarded, measured, started
+from jaxcnn.experiment.transfer import Transfer, freezes_of, transfer_of
 from jaxcnn.experiment.trials import first_batches
 from jaxcnn.optim import PlateauRule
 from jaxcnn.registry import create_model, model_kind
@@ -51,6 +54,7 @@ from jaxcnn.train import (
     parallelize,
     placed,
 )
+from jaxcnn.train.freezing import in_phases
 from jaxcnn.typing import PyTree
 
 _AXIS = "batch"
@@ -76,6 +80,7 @@ class Experiment:
         plateau: When the validation metric is to reduce the rate, or None.
         augment: What is done to a batch of training images, or None.
         penalty: What is added to the loss, or None.
+        transfer: The trained weights that it starts from, or None.
     """
 
     config: ExperimentConfig
@@ -93,22 +98,31 @@ class Experiment:
     plateau: PlateauRule | None = None
     augment: Callable[..., Any] | None = None
     penalty: Callable[[PyTree], Any] | None = None
+    transfer: Transfer | None = None
 
     def init_state(self) -> TrainState:
-        """Returns the state before the first step, a function of the seed."""
+        """Returns the state before the first step, a function of seed and weights."""
+        state = self._init_state()
+        if self.transfer is not None:
+            state = self.transfer.put_in(state, self.run_config, self.tx)
+        return self._started(state)
+
+    def _init_state(self) -> TrainState:
         shape = (1, *self.train.source.image_shape)
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
         key = jax.random.key(self.config.seed)
-        state = init_state(
+        return init_state(
             self.model, self.tx, key, images, shardings=self.step.shardings
         )
+
+    def _started(self, state: TrainState) -> TrainState:
         if self.config.precision == "float16":
             state = init_loss_scale(state)
         return started(state, self.config)
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes of the state, and where its parts lie if it is sharded."""
-        state = jax.eval_shape(self.init_state)
+        state = jax.eval_shape(lambda: self._started(self._init_state()))
         if self.step.shardings is None:
             return state
         return placed(state, self.step.shardings(state))
@@ -180,20 +194,23 @@ def build(
         test = evaluation_data(config, data.test_split, eval_size, own=own)
     if config.overfit_batches:
         train = first_batches(train, config.overfit_batches)
-        validation, test = _decoded(config, train.eval_batches(eval_size)), None
-    train = _decoded(config, train)
-    run_config = _run_config(config, source)
+        validation, test = decoded(config, train.eval_batches(eval_size)), None
+    train = decoded(config, train)
+    transfer = transfer_of(config, source)
+    run_config = _run_config(config, source, transfer)
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
     model = _model(run_config, config)
     per_epoch = train.steps_per_epoch
     num_steps = total_steps(config, per_epoch)
     schedule = schedule or schedule_of(config, per_epoch)
-    tx = make_tx(config, schedule, per_epoch)
+    freezes = freezes_of(config, transfer, run_config, num_steps, per_epoch)
+    tx = make_tx(config, schedule, per_epoch, **freezes.optimizer)
     axis_name = _AXIS if config.parallel == "pmap" else None
     preprocess = make_preprocess(run_config.preprocess)
     augment = _augment(config, run_config)
-    step = make_train_step(
+    make_step = functools.partial(
+        make_train_step,
         model,
         tx,
         task,
@@ -204,8 +221,13 @@ def build(
         loss_scale=LossScale() if config.precision == "float16" else None,
         axis_name=axis_name,
     )
+    starts, frozen = zip(*freezes.phases, strict=True)
+    step = in_phases([make_step(freeze=what) for what in frozen], list(starts))
     step = grouped(step, config, mesh)
-    eval_step = make_eval_step(model, task, preprocess=preprocess, axis_name=axis_name)
+    eval_task = evaluation_task(task, config)
+    eval_step = make_eval_step(
+        model, eval_task, preprocess=preprocess, axis_name=axis_name
+    )
     how = config.parallel if mesh is None else mesh
     experiment = Experiment(
         config=config,
@@ -223,13 +245,14 @@ def build(
         plateau=plateau_of(config.optimizer),
         augment=augment,
         penalty=penalty,
+        transfer=transfer,
     )
     if shard is not None:
         experiment.abstract_state()  # refuses rules that do not fit the parameters
     return experiment
 
 
-def _decoded(
+def decoded(
     config: ExperimentConfig, data: TrainData | EvalData
 ) -> TrainData | EvalData | WorkerData:
     """Returns the data; if it has to be decoded, batches made by worker processes."""
@@ -258,10 +281,12 @@ def evaluation_data(
     source = load_data(config, split, own=own, training=False)
     if config.data.noise:
         source = noisy(source, config.data.noise)
-    return _decoded(config, EvalData(source, batch_size))
+    return decoded(config, EvalData(source, batch_size))
 
 
-def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
+def _run_config(
+    config: ExperimentConfig, source: Source, transfer: Transfer | None = None
+) -> RunConfig:
     name = config.model.name
     kind, wanted = model_kind(name), KINDS[config.task]
     if kind in KINDS.values() and kind != wanted:
@@ -270,6 +295,9 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         )
     arguments = dict(config.model.args)
     preprocess, weights = None, ()
+    if transfer is not None:
+        arguments = {**transfer.model_args, **arguments}
+        preprocess = transfer.preprocess(source.image_shape[-1])
     if config.task == "capsules" and not _takes_labels(create_model(name, **arguments)):
         raise ValueError(
             f"The task 'capsules' needs a model that is called with labels too, such "
@@ -287,7 +315,7 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             )
         if isinstance(classes, int):
             weights = class_weights_of(config, source, classes)
-        if config.data.standardize:
+        if config.data.standardize and preprocess is None:
             preprocess = PreprocessConfig(*source.channel_stats())
     else:
         model = create_model(name, **arguments)
@@ -313,12 +341,12 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
         preprocess=preprocess,
         class_weights=weights,
         best=(
-            ("accuracy" if classifies else "loss")
+            best_metric(config)
             # How far the last step overfits is the question, not which was best.
             if config.data.held_out and not config.overfit_batches
             else None
         ),
-        mode="max" if classifies else "min",
+        mode=best_mode(config),
         batch_groups=batch_groups(config),
         averaged=config.ema is not None,
         data={
@@ -328,6 +356,8 @@ def _run_config(config: ExperimentConfig, source: Source) -> RunConfig:
             "fingerprint": source.fingerprint(),
         },
         experiment=config.to_json(),
+        head={} if transfer is None else transfer.head(),
+        transfer={} if transfer is None else transfer.record,
     )
 
 
@@ -346,8 +376,10 @@ def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:
 def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:
     model = run_config.build_model()
     shared = config.batch_statistics == "global"
-    if config.parallel == "pmap" and shared and hasattr(model, "axis_name"):
-        model = model.clone(axis_name=_AXIS)
+    body = getattr(model, "body", model)  # behind which another head stands
+    if config.parallel == "pmap" and shared and hasattr(body, "axis_name"):
+        named = body.clone(axis_name=_AXIS)
+        model = named if body is model else model.clone(body=named)
     return model
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from jaxcnn.data.folds import Fold
 from jaxcnn.data.randomness import check_seed
+from jaxcnn.experiment.transfer_config import TransferConfig, check_transfer
 from jaxcnn.layers.checks import check_choice
 from jaxcnn.losses.penalties import KERNELS
 from jaxcnn.train.hooks.profile import parse_window
@@ -256,6 +257,8 @@ class ExperimentConfig:
     """Steps between checkpoints; one epoch by default."""
     log_every: int = 50
     """Steps between records of the training metrics."""
+    best_metric: Literal["accuracy", "loss", "quadratic_kappa"] | None = None
+    """What the best checkpoint is best in, on validation; the task's own by default."""
     patience: int = 0
     """Stop early after so many evaluations without a better one; 0 for never."""
     min_delta: float = 0.0
@@ -283,6 +286,7 @@ class ExperimentConfig:
     mesh: Arguments = dataclasses.field(default_factory=dict)
     """The mesh's axes, -1 for the rest: '{"data": 2, "fsdp": -1}'; one by default."""
     sharding: ShardingConfig = ShardingConfig()
+    transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
     batch_statistics: str = "global"
     """Of BatchNorm: global, device, or a number of examples, such as 32, in a group."""
     time_limit: float | None = None
@@ -406,6 +410,7 @@ def validate(config: ExperimentConfig) -> None:
     if config.data.noise and config.task != "reconstruction":
         raise ValueError("data.noise is for the task 'reconstruction'.")
     _validate_decoding(config.data)
+    check_transfer(config.transfer)
 
 
 def _validate_decoding(data: DataConfig) -> None:
@@ -476,5 +481,6 @@ __all__ = [
     "OptimizerConfig",
     "PenaltyConfig",
     "ShardingConfig",
+    "TransferConfig",
     "validate",
 ]

@@ -90,6 +90,19 @@ def parse_flags(cls: Any, args: list[str], *, prog: str, **options: Any) -> Any:
         raise ValueError(_one_line(errors.getvalue(), prog)) from None
 
 
+def step_of(text: str | None) -> str | int | None:
+    """Returns what `--step` says as `load_run` takes it.
+
+    Raises:
+        ValueError: if it is neither `best`, `latest` nor a number.
+    """
+    if text is None or text in ("best", "latest"):
+        return text
+    if not text.isdecimal():
+        raise ValueError(f"--step is best, latest or a number, got {text!r}.")
+    return int(text)
+
+
 def _one_line(box: str, prog: str) -> str:
     """Returns tyro's boxed message as one line, with the nearest flag."""
     lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()]

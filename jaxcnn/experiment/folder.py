@@ -24,7 +24,7 @@ _MAY_CHANGE = {
     *("data.workers", "data.worker_timeout"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
-_OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png")
+_OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png", "report.html")
 
 
 def take_folder(

@@ -1,6 +1,6 @@
 """From a configuration to the optimizer and its learning rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optax
@@ -86,9 +86,23 @@ def plateau_of(optimizer: OptimizerConfig) -> PlateauRule | None:
 
 
 def make_tx(
-    config: ExperimentConfig, schedule: Callable[[Any], Any], per_epoch: int
+    config: ExperimentConfig,
+    schedule: Callable[[Any], Any],
+    per_epoch: int,
+    *,
+    depth_rules: Sequence[Any] = (),
+    freeze: str | None = None,
+    wake: Sequence[Any] = (),
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer that a configuration describes, at the rates of `schedule`.
+
+    Args:
+        config: What to do.
+        schedule: The learning rate of every step.
+        per_epoch: Steps of one pass over the data.
+        depth_rules: Rules behind those of the configuration.
+        freeze: As for `make_optimizer`.
+        wake: As for `make_optimizer`.
 
     Raises:
         ValueError: if a name or an option is unknown, or a value is out of range.
@@ -104,7 +118,12 @@ def make_tx(
         centralize=optimizer.centralize,
         lookahead=optimizer.lookahead,
         lookahead_alpha=optimizer.lookahead_alpha,
-        rules=[_rule(rule, config, per_epoch) for rule in optimizer.rules],
+        rules=[
+            *(_rule(rule, config, per_epoch) for rule in optimizer.rules),
+            *depth_rules,
+        ],
+        freeze=freeze,
+        wake=wake,
         rate_factor=optimizer.schedule == PLATEAU,
         **optimizer.options,
     )

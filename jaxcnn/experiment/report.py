@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from jaxcnn.data import LazySource, Source
 from jaxcnn.data.preprocess import make_preprocess
-from jaxcnn.experiment.build import evaluation_data
+from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.measure import opened_run, state_of
+from jaxcnn.experiment.other_data import evaluation_of
 from jaxcnn.metrics import (
     ClassificationReport,
     Threshold,
@@ -16,6 +18,7 @@ from jaxcnn.metrics import (
     classification_report,
 )
 from jaxcnn.metrics.thresholds import RULES, WISHES
+from jaxcnn.run import Run
 from jaxcnn.train import (
     Predictions,
     collect,
@@ -30,7 +33,7 @@ VALIDATION = "validation"
 
 def report_run(
     directory: epath.PathLike,
-    split: str = "test",
+    split: str | None = None,
     *,
     step: str | int | None = None,
     raw: bool = False,
@@ -39,6 +42,7 @@ def report_run(
     threshold: str | None = None,
     ordered: bool = False,
     bootstrap: int = 1000,
+    data: str | None = None,
 ) -> tuple[int, ClassificationReport]:
     """Returns the step that was measured and the report of its predictions.
 
@@ -55,6 +59,8 @@ def report_run(
             `"validation:recall=0.95"`.
         ordered: As for `classification_report`.
         bootstrap: As for `classification_report`.
+        data: As for `measure_run`. A threshold is chosen on the run's own validation
+            part all the same.
 
     Raises:
         ValueError: as `measure_run` does; if the run names no classes; for a threshold
@@ -62,18 +68,12 @@ def report_run(
             on the examples that it is then measured on.
         OSError: if the data are missing.
     """
-    chosen = None if threshold is None else parse_threshold(threshold)
     options = {"step": step, "raw": raw, "data_dir": data_dir, "views": views}
-    if isinstance(chosen, dict):
-        if split.startswith(VALIDATION):
-            raise ValueError(
-                f"--threshold {threshold} is chosen on the validation part: a report "
-                f"of the split {split!r} would be too good."
-            )
-        _, classes, found = predict_split(directory, VALIDATION, **options)
-        if len(classes) != 2:
-            raise ValueError(f"--threshold is for two classes; there are {classes}.")
-        chosen = _chosen(found, chosen).value
+    chosen = None
+    if threshold is not None:
+        own = split if data is None else None  # other data have none of that part
+        chosen = threshold_of(directory, threshold, own, **options)
+    options["data"] = data
     number, classes, found = predict_split(directory, split, **options)
     return number, classification_report(
         found.outputs,
@@ -85,14 +85,44 @@ def report_run(
     )
 
 
+def threshold_of(
+    directory: epath.PathLike, text: str, split: str | None = None, **options: Any
+) -> float:
+    """Returns the number that a threshold in words stands for.
+
+    Args:
+        directory: The run folder.
+        text: As for `report_run`.
+        split: The part that will be measured with it, if any.
+        **options: `step`, `raw`, `data_dir` and `views`, as for `predict_split`.
+
+    Raises:
+        ValueError: as `report_run` does.
+        OSError: if the data are missing.
+    """
+    chosen = parse_threshold(text)
+    if isinstance(chosen, float):
+        return chosen
+    if split is not None and split.startswith(VALIDATION):
+        raise ValueError(
+            f"--threshold {text} is chosen on the validation part: a report "
+            f"of the split {split!r} would be too good."
+        )
+    _, classes, found = predict_split(directory, VALIDATION, **options)
+    if len(classes) != 2:
+        raise ValueError(f"--threshold is for two classes; there are {classes}.")
+    return _chosen(found, chosen).value
+
+
 def predict_split(
     directory: epath.PathLike,
-    split: str = "test",
+    split: str | None = None,
     *,
     step: str | int | None = None,
     raw: bool = False,
     data_dir: str | None = None,
     views: Any = (),
+    data: str | None = None,
 ) -> tuple[int, tuple[str, ...], Predictions]:
     """Returns the step, the classes and the probabilities of all examples of a split.
 
@@ -103,12 +133,40 @@ def predict_split(
         raw: As for `load_run`.
         data_dir: As for `measure_run`.
         views: As for `measure_run`.
+        data: As for `measure_run`.
 
     Raises:
         ValueError: as `measure_run` does, or if the run names no classes.
         OSError: if the data are missing.
     """
-    run, config = opened_run(directory, step=step, raw=raw, data_dir=data_dir)
+    run, config = opened_run(
+        directory, step=step, raw=raw, data_dir=data_dir, data=data
+    )
+    found, _ = predicted(run, config, split, views=views, other=data is not None)
+    return run.step, run.class_names, found
+
+
+def predicted(
+    run: Run,
+    config: ExperimentConfig,
+    split: str | None = None,
+    *,
+    views: Any = (),
+    other: bool = False,
+) -> tuple[Predictions, Source | LazySource]:
+    """Returns the probabilities of all examples of a split, and the examples.
+
+    Args:
+        run: From `opened_run`.
+        config: From `opened_run`.
+        split: As for `measure_run`.
+        views: As for `measure_run`.
+        other: Whether the data are not the run's own.
+
+    Raises:
+        ValueError: as `predict_split` does.
+        OSError: if the data are missing.
+    """
     if config.task != "classification":
         raise ValueError(
             f"A report is for the task 'classification', not {config.task!r}."
@@ -119,14 +177,11 @@ def predict_split(
     else:
         predict = make_predict_step(run.model, preprocess=preprocess)
     collect_step = parallelize(make_collect_step(predict))
-    batches = evaluation_data(config, split, config.data.eval_batch_size)
+    batches = evaluation_of(run.config, config, split, other=other)
     found = collect(collect_step, state_of(run), batches)
-    logits = found.outputs.astype(np.float64)
-    return (
-        run.step,
-        run.class_names,
-        Predictions(_softmax(logits), found.labels, found.positions),
-    )
+    probabilities = _softmax(found.outputs.astype(np.float64))
+    found = Predictions(probabilities, found.labels, found.positions)
+    return found, batches.source
 
 
 def parse_threshold(text: str) -> float | dict[str, Any]:

@@ -20,6 +20,7 @@ from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
 from jaxcnn.experiment.observing import observers, throughput_of
 from jaxcnn.experiment.optimizer import peak_rate
 from jaxcnn.experiment.pictures import draw_results
+from jaxcnn.experiment.selection import derived_metrics
 from jaxcnn.experiment.stability import limits
 from jaxcnn.experiment.trials import shorten
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
@@ -156,7 +157,12 @@ def _hooks(
         hooks.append(TensorBoard(folder / "tensorboard"))
     if experiment.validation is not None:
         every = config.eval_every or experiment.train.steps_per_epoch
-        hooks.append(Evaluate(experiment.eval_step, experiment.validation, every=every))
+        derive = derived_metrics(config)
+        hooks.append(
+            Evaluate(
+                experiment.eval_step, experiment.validation, every=every, derive=derive
+            )
+        )
     schedule = experiment.schedule
     if experiment.plateau is not None:
         rate = peak_rate(config)
@@ -235,7 +241,8 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
         measured = without_average(result.state).replace(
             params=run.variables["params"], model_state=model_state
         )
-        metrics = evaluate(experiment.eval_step, measured, batches)
+        derive = derived_metrics(experiment.config)
+        metrics = evaluate(experiment.eval_step, measured, batches, derive=derive)
     result = dataclasses.replace(
         result, metrics=metrics, split=split, tested_step=run.step
     )

@@ -20,6 +20,11 @@ from jaxcnn.metrics.confusion import (
 )
 from jaxcnn.metrics.mean import Mean
 from jaxcnn.metrics.multi_label import all_labels_correct, labels_correct
+from jaxcnn.metrics.ordered import (
+    grade_moments,
+    quadratic_kappa,
+    with_quadratic_kappa,
+)
 from jaxcnn.metrics.per_class import balanced_accuracy, recall_and_precision
 from jaxcnn.metrics.ranking import (
     auroc,
@@ -54,11 +59,13 @@ __all__ = [
     "correct",
     "f1",
     "f_score",
+    "grade_moments",
     "labels_correct",
     "matthews_correlation",
     "precision",
     "precision_recall_curve",
     "psnr",
+    "quadratic_kappa",
     "quantile_edges",
     "recall",
     "recall_and_precision",
@@ -67,4 +74,5 @@ __all__ = [
     "squared_error_per_image",
     "ssim",
     "top_k_correct",
+    "with_quadratic_kappa",
 ]

@@ -107,7 +107,7 @@ class ClassificationReport:
         )
 
     def _class_table(self) -> list[str]:
-        header = ["class", *map(_title, self.per_class), "examples"]
+        header = ["class", *map(title_of, self.per_class), "examples"]
         support = self.counts.sum(axis=1).astype(int)
         columns = [*self.per_class.values()]
         rows = [
@@ -123,10 +123,10 @@ class ClassificationReport:
 
     def _overall_table(self) -> list[str]:
         if not self.intervals:
-            rows = [[_title(n), _figure(v)] for n, v in self.overall.items()]
+            rows = [[title_of(n), _figure(v)] for n, v in self.overall.items()]
             return aligned(["", "value"], rows)
         rows = [
-            [_title(name), _figure(found.value), _figure(found.low, found.high)]
+            [title_of(name), _figure(found.value), _figure(found.low, found.high)]
             for name, found in self.intervals.items()
         ]
         return aligned(["", "value", f"{100 * self.confidence:g} % interval"], rows)
@@ -358,7 +358,8 @@ def _intervals(
     }
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
+    """Returns what a metric is called in a table."""
     special = {"f1": "F1", "auroc": "AUROC", "macro_f1": "macro F1", "top_5": "top-5"}
     return special.get(name, name.replace("_", " "))
 

@@ -98,7 +98,7 @@ def feature_info(
         image_shape = usual_image_shape(model)
     if isinstance(model, str):
         model = create_model(model)
-    paths = _paths_of(model)
+    paths = endpoint_paths(model)
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
 
@@ -118,7 +118,12 @@ def has_endpoints(model: nn.Module) -> bool:
     return any(cls in _ENDPOINTS for cls in type(model).__mro__)
 
 
-def _paths_of(model: nn.Module) -> list[str]:
+def endpoint_paths(model: nn.Module) -> list[str]:
+    """Returns the paths of a model's endpoints.
+
+    Raises:
+        ValueError: if its family has none.
+    """
     if not has_endpoints(model):
         raise ValueError(
             f"{type(model).__name__} has no endpoints of its own; capture takes the "
@@ -176,6 +181,8 @@ def capture(
     places: dict[str, tuple[str, ...]] = {}
 
     def wanted(module: nn.Module, method: str) -> bool:
+        if module.scope is None:  # a method that checks the fields of a new module
+            return False
         name = "/".join(module.path) + ("" if method == "__call__" else f":{method}")
         places[name] = (*module.scope.path, method)
         return name in endpoints

@@ -14,6 +14,14 @@ from jaxcnn.optim.lookahead import lookahead as with_lookahead
 from jaxcnn.optim.plateau import scale_by_rate_factor
 from jaxcnn.optim.ranges import check_range, compiled
 from jaxcnn.optim.schedules import Schedule, check_learning_rate
+from jaxcnn.optim.wake import (
+    Wake,
+    check_wake,
+    in_turn,
+    later,
+    later_rules,
+    silent_until_awake,
+)
 from jaxcnn.typing import PyTree
 
 __all__ = ["list_optimizers", "make_optimizer"]
@@ -34,6 +42,7 @@ def make_optimizer(
     lookahead_alpha: float = 0.5,
     rules: Sequence[groups.Rule] = (),
     freeze: str | None = None,
+    wake: Sequence[Wake] = (),
     rate_factor: bool = False,
     **options: Any,
 ) -> optax.GradientTransformationExtraArgs:
@@ -112,6 +121,10 @@ def make_optimizer(
             None to freeze them. The first match wins.
         freeze: Regular expression: the parameters that do not change and for which no
             state is kept. Batch statistics are no parameters and still move.
+        wake: Pairs of a regular expression and the update from which on the parameters
+            that it names are trained: gradual unfreezing, a function of the step. Until
+            then nothing of them moves, and their state is that of a first update; the
+            schedule is that of the whole run. The first match wins.
         rate_factor: Whether the state holds a factor of all learning rates, which
             `set_rate_factor` changes (reduce on plateau).
         **options: Of the optimizer of that name, see the table.
@@ -145,11 +158,21 @@ def make_optimizer(
     check_range("weight_decay", weight_decay, low=0)
     rules = groups.check_rules(rules)
     direction = make_direction(name, Decay(weight_decay, decay_mask), **options)
+    wake = check_wake(wake)
+
+    def moves(start: int) -> list[optax.GradientTransformation]:
+        rate, own = later(learning_rate, start), later_rules(rules, start)
+        return [
+            *([clipping.centralize()] if centralize else []),
+            *direction.stages,
+            groups.scale_by_rates(rate, own),
+        ]
+
+    clips = _clips(clip_adaptive, clip_skip, clip_value, clip_norm)
     stages = [
-        *_clips(clip_adaptive, clip_skip, clip_value, clip_norm),
-        *([clipping.centralize()] if centralize else []),
-        *direction.stages,
-        groups.scale_by_rates(learning_rate, rules),
+        *([silent_until_awake(wake)] if wake else []),
+        *clips,
+        *([in_turn(lambda k: optax.chain(*moves(k)), wake)] if wake else moves(0)),
         *([scale_by_rate_factor()] if rate_factor else []),
     ]
     tx = optax.chain(*stages)
@@ -163,6 +186,7 @@ def make_optimizer(
         patterns["clip_skip"] = clip_skip
     if freeze is not None:
         patterns["freeze"] = freeze
+    patterns |= {f"wake[{k}]": pattern for k, (pattern, _) in enumerate(wake)}
     compiled_patterns = {k: compiled(k, pattern) for k, pattern in patterns.items()}
     if freeze is not None or any(value is None for _, value in rules):
         tx = groups.frozen(tx, rules, freeze)

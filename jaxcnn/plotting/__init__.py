@@ -4,6 +4,11 @@ Matplotlib is loaded on use, and only its objects are used: no window is opened 
 global figure or setting is changed.
 """
 
+from jaxcnn.plotting.assessment import (
+    confusion_heat_map,
+    ranking_curves,
+    reliability_diagram,
+)
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.functions import function_grid
@@ -13,6 +18,7 @@ from jaxcnn.plotting.statistics import layer_heat_maps
 
 __all__ = [
     "comparison_grid",
+    "confusion_heat_map",
     "draw_convolution",
     "function_grid",
     "image_grid",
@@ -20,4 +26,6 @@ __all__ = [
     "learning_curves",
     "learning_rate_range",
     "prediction_grid",
+    "ranking_curves",
+    "reliability_diagram",
 ]

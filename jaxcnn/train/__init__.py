@@ -7,6 +7,7 @@ from jaxcnn.train.debug_nans import NonFinite, find_nonfinite
 from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.fit import fit
+from jaxcnn.train.freezing import Freezing, in_phases
 from jaxcnn.train.hooks import (
     DebugNans,
     DrawCurves,
@@ -56,6 +57,7 @@ __all__ = [
     "DrawCurves",
     "EarlyStopping",
     "Evaluate",
+    "Freezing",
     "Hook",
     "JsonLines",
     "LayerStatistics",
@@ -87,6 +89,7 @@ __all__ = [
     "evaluate",
     "find_nonfinite",
     "fit",
+    "in_phases",
     "init_ema",
     "init_loss_scale",
     "init_state",

@@ -17,6 +17,8 @@ def evaluate(
     step: Callable[[TrainState, Batch], Metrics],
     state: TrainState,
     batches: Iterable[Batch],
+    *,
+    derive: Callable[[dict[str, float]], dict[str, float]] | None = None,
 ) -> dict[str, float]:
     """Returns the mean of every metric over all examples under the masks.
 
@@ -27,6 +29,8 @@ def evaluate(
         step: From `make_eval_step`, compiled.
         state: What to evaluate.
         batches: Batches of one size, the last padded under a mask of 0.
+        derive: Makes the result from the means, such as `with_quadratic_kappa`: for
+            metrics that are no means of the examples.
 
     Raises:
         ValueError: if there is no batch, or no example counts.
@@ -48,4 +52,4 @@ def evaluate(
         if count == 0:
             raise ValueError("There is nothing to evaluate: every mask is 0.")
         values[name] = total / count
-    return values
+    return values if derive is None else derive(values)

@@ -1,5 +1,6 @@
 """Factories of train and eval steps: pure functions, not yet compiled."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxcnn.layers.checks import check_number
 from jaxcnn.metrics import Mean
 from jaxcnn.train.accumulate import accumulated
 from jaxcnn.train.finite import all_finite, stays_finite
+from jaxcnn.train.freezing import Freezing
 from jaxcnn.train.loss_scale import LossScale, scale_of, skip_overflow, unscaled
 from jaxcnn.train.state import TrainState, require_train_argument
 from jaxcnn.train.task import Metrics, Task, require_means
@@ -39,6 +41,7 @@ def make_train_step(
     penalty: Callable[[PyTree], Array] | None = None,
     accumulate: int = 1,
     loss_scale: LossScale | None = None,
+    freeze: str | Freezing | None = None,
     axis_name: str | None = None,
 ) -> TrainStep:
     """Returns `step(state, batch) -> (state, metrics)`, pure and not compiled.
@@ -72,6 +75,9 @@ def make_train_step(
         penalty: Regulariser `penalty(params)`, a scalar added to the mean loss.
         accumulate: Microbatches that a batch is split into.
         loss_scale: Rule of dynamic loss scaling, for models that compute in float16.
+        freeze: What is not trained, as a regular expression of parameters or a
+            `Freezing`: no gradient is computed of it, and its batch statistics stay.
+            Give `make_optimizer` the same, so that it keeps no state for it.
         axis_name: The mapped axis under `pmap` or `shard_map`.
 
     Raises:
@@ -81,6 +87,8 @@ def make_train_step(
     """
     require_train_argument(model)
     check_number("accumulate", accumulate, 1)
+    if isinstance(freeze, str):
+        freeze = Freezing(freeze)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, model_key = _step_keys(state, axis_name)
@@ -92,14 +100,21 @@ def make_train_step(
         def objective(
             params: PyTree, model_state: PyTree, batch: Batch, key: Array
         ) -> tuple[Array, tuple[PyTree, Metrics]]:
-            outputs, changed = _apply(
-                model,
-                {"params": params, **model_state},
-                task.inputs(batch),
-                train=True,
-                rngs=_streams(key),
-                mutable=list(model_state),
-            )
+            inference = contextlib.nullcontext()
+            if freeze is not None:
+                params = freeze.stopped(params)
+                inference = freeze.inference(params, model_state)
+            with inference:
+                outputs, changed = _apply(
+                    model,
+                    {"params": params, **model_state},
+                    task.inputs(batch),
+                    train=True,
+                    rngs=_streams(key),
+                    mutable=list(model_state),
+                )
+            if freeze is not None:
+                changed = freeze.kept(params, dict(changed), model_state)
             _require_same_collections(changed, model_state)
             loss, metrics = _measure(task, outputs, batch)
             # The share of this device and microbatch; they add up to the global mean.

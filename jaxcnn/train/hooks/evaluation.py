@@ -36,6 +36,7 @@ class Evaluate(Hook):
             and again.
         every: Steps between evaluations.
         split: Name of the split in the records.
+        derive: Makes the record from the means, as in `evaluate`.
     """
 
     def __init__(
@@ -45,19 +46,22 @@ class Evaluate(Hook):
         *,
         every: int,
         split: str = "validation",
+        derive: Callable[[dict[str, float]], dict[str, float]] | None = None,
     ) -> None:
         require_positive("every", every)
         self.step = step
         self.batches = batches
         self.every = every
         self.split = split
+        self.derive = derive
 
     def on_step(self, loop: Loop) -> None:
         """Evaluates where it is due."""
         if loop.step % self.every == 0 or loop.complete:
             loop.read()  # a state that is not finite is not worth a record
             batches = interruptible(loop, self, self.batches)
-            loop.record(self.split, evaluate(self.step, loop.state, batches))
+            found = evaluate(self.step, loop.state, batches, derive=self.derive)
+            loop.record(self.split, found)
 
 
 class EarlyStopping(Hook):
