@@ -117,6 +117,7 @@ def test_evaluate_gives_the_result_of_the_run(capsys, run, finished):  # noqa: F
     assert "accuracy" in text
 
 
+@pytest.mark.thorough
 def test_views_are_averaged_by_evaluate_and_predict(capsys, run, digits):
     source, model = load_source("digits", "test[:100]"), load_run(run)
     mirrored = source.images[:, :, ::-1]
@@ -255,6 +256,7 @@ def test_summary_to_a_depth(capsys):
     assert values["totals"]["convolution"]["layers"] == 20
 
 
+@pytest.mark.thorough
 def test_train_from_flags_and_from_a_file(capsys, tmp_path):
     flags = [
         *("--data.split", "train[:200]", "--data.test-split", "test[:50]"),

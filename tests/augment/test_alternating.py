@@ -23,6 +23,7 @@ def test_epochs_in_turn_show_both_sides():
     assert 0.35 < (other != first).mean() < 0.65
 
 
+@pytest.mark.thorough
 def test_it_mirrors_image_box_and_mask_whatever_the_key():
     images = jnp.arange(48.0).reshape(4, 3, 4, 1)
     batch = {

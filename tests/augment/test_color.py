@@ -47,6 +47,7 @@ def test_one_channel_has_no_colour():
     np.testing.assert_array_equal(color.hue(image, one(0.1)), image)
 
 
+@pytest.mark.thorough
 def test_sharpness_leaves_the_border():
     image = jnp.zeros((1, 3, 4, 1)).at[0, 1, 1].set(0.13)
     smooth = filters.sharpness(image, one(0.0))[0, ..., 0]
@@ -75,6 +76,7 @@ def test_autocontrast_stretches_each_channel():
     np.testing.assert_allclose(histogram.autocontrast(image)[0, 0], expected, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_equalize_by_hand():
     # 255 pixels of 10, 255 of 20 and 255 of 30: the step is 510 // 255 = 2, and with
     # 1 added for rounding 10 becomes (0 + 1) // 2 = 0, 20 (255 + 1) // 2 = 128 and 30
@@ -89,6 +91,7 @@ def test_equalize_by_hand():
     np.testing.assert_array_equal(histogram.equalize(few), few)
 
 
+@pytest.mark.thorough
 def test_erase_paints_a_box():
     image = jnp.ones((2, 3, 4, 1))
     boxes = jnp.array([[1, 0, 3, 2], [2, 2, 2, 2]])

@@ -40,6 +40,7 @@ def assert_equal(got, expected):
     jax.tree.map(np.testing.assert_array_equal, got, expected)
 
 
+@pytest.mark.thorough
 def test_keys_depend_on_the_position_alone(key):
     images = jnp.zeros((6, 2, 2, 1))
     keys = jax.random.key_data(example_keys(key, {"image": images}))
@@ -73,6 +74,7 @@ def test_does_not_depend_on_the_number_of_devices(key, batch):
     assert sharded["image"].sharding.is_equivalent_to(sharding, 4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spec", SPECS.values())
 def test_draws_anew_for_every_key_and_leaves_the_rest(key, batch, spec):
     augment = jax.jit(make_augment(spec))
@@ -86,6 +88,7 @@ def test_draws_anew_for_every_key_and_leaves_the_rest(key, batch, spec):
         assert_equal(first[name], batch[name])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["pad_crop", "random_flip", "random_shift"])
 def test_the_target_moves_with_its_image(key, batch, name):
     result = make_augment(name)(key, {**batch, "target": 2 * batch["image"]})

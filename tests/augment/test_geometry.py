@@ -39,6 +39,7 @@ def test_flip_mirrors_left_to_right_or_not(key, batch):
     assert 10 < flipped.sum() < 30
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (1.0, 1.0), (0.2, 0.2)])
 def test_flip_probability(key, probability, share):
     images = jnp.tile(jnp.array([0.0, 1.0]).reshape(1, 1, 2, 1), (2000, 1, 1, 1))
@@ -59,6 +60,7 @@ def test_crop_is_a_shift_with_zeros(key, batch, make):
     assert len(set(found)) > 15  # of 25, for 40 images
 
 
+@pytest.mark.thorough
 def test_every_shift_is_as_likely(key):
     images = jnp.zeros((9000, 3, 3, 1)).at[:, 1, 1].set(1.0)
     result = jax.jit(pad_crop(1))(key, {"image": images})["image"]
@@ -67,6 +69,7 @@ def test_every_shift_is_as_likely(key):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [pad_crop, random_shift])
 def test_no_padding_changes_nothing(key, batch, make):
     np.testing.assert_array_equal(make(0)(key, batch)["image"], batch["image"])
@@ -103,6 +106,7 @@ def test_affine_by_hand(amounts, expected):
     np.testing.assert_allclose(apply_affine(IMAGE, **amounts), expected, atol=2e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(5, 8, 3), (1, 4, 1), (4, 4, 2)])
 def test_affine_of_other_shapes(key, shape):
     image = jax.random.uniform(key, shape)
@@ -123,6 +127,7 @@ def test_affine_keeps_the_type_and_has_finite_gradients(key):
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.thorough
 def test_random_affine_keeps_the_range_and_varies(key, batch):
     result = jax.jit(random_affine())(key, batch)["image"]
     assert result.shape == batch["image"].shape

@@ -84,6 +84,7 @@ def test_the_share_of_the_label_is_that_of_the_pixels(key):
     assert 0 < kept.min() < 0.3 < 0.9 < kept.max()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
 def test_shares_follow_the_beta_distribution(key, alpha):
     uniform = jax.random.uniform(key, (2, 20000))
@@ -138,6 +139,7 @@ def test_label_mass_is_one_and_every_key_draws_anew(key, batch, spec):
     np.testing.assert_array_equal(mixed["mask"], batch["mask"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spec", SPECS[1:2])
 def test_partners_are_found_in_the_global_batch(key, batch, spec):
     augment = jax.jit(make_augment(spec, num_classes=3))
@@ -169,6 +171,7 @@ def test_what_is_not_mixed_stays_to_the_bit(key, batch):
     assert 0 < whole.sum() < 16
 
 
+@pytest.mark.thorough
 def test_mixed_twice_is_mixed_labels_of_mixed_labels(key, batch):
     both = compose(mixup(num_classes=3), cutmix(num_classes=3))
     twice = jax.jit(both)(key, batch)
@@ -188,6 +191,7 @@ def test_order_among_other_augmentations(key, batch):
     np.testing.assert_allclose(noisy["target"], mixed["image"], atol=1e-6)  # clean
 
 
+@pytest.mark.thorough
 def test_loss_and_accuracy_of_mixed_labels(key):
     """With smoothing: what the definition says; top-1 against the larger share."""
     batch = labelled(0, 1) | {"mask": jnp.ones(2)}

@@ -43,6 +43,7 @@ def warp_image(*matrices, image=IMAGE, **more):
     return np.asarray(warped({"image": jnp.asarray(image)}, warps)["image"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
@@ -80,6 +81,7 @@ def test_homography_takes_corners_to_corners():
     np.testing.assert_allclose(jnp.stack([x, y], -1), end, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_crop_becomes_the_image_and_its_edge_goes_on():
     # The upper left 2x2 of 4x4 pixels, twice as large; values of row * 4 + column.
     image = np.arange(16.0, dtype=np.float32).reshape(1, 4, 4, 1)
@@ -128,6 +130,7 @@ def test_what_follows_a_displacement_moves_it_too():
     np.testing.assert_allclose(both, bent[:, :, ::-1], atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_compose_resamples_neighbours_once(key):
     batch = {"image": jax.random.uniform(key, (2, 6, 6, 1))}
     calls = []
@@ -179,6 +182,7 @@ def boxes_after(matrix, boxes, size=(4, 6), **more):
     return np.asarray(result["boxes"][0]), np.asarray(result["boxes_valid"][0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [

@@ -39,6 +39,7 @@ def validated(tmp_path_factory):
     return folder, found
 
 
+@pytest.mark.thorough
 def test_mean_and_deviation_are_those_of_the_folds(validated):
     folder, found = validated
     values = []

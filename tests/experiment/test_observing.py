@@ -15,6 +15,7 @@ from tests.experiment.conftest import small
 from tests.experiment.test_training import quietly
 
 
+@pytest.mark.thorough
 def test_a_run_says_what_its_compilation_and_its_time_were(finished):
     result, printed = finished
     first, *_ = (line for line in printed.splitlines() if "compiled" in line)

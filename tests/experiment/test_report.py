@@ -35,6 +35,7 @@ def two(tmp_path_factory):
     return train(config).directory
 
 
+@pytest.mark.thorough
 def test_the_predictions_of_a_split_are_those_of_the_run(two):
     step, names, found = predict_split(two)
     assert (step, names) == (load_run(two).step, ("dark", "bright"))

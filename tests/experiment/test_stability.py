@@ -57,6 +57,7 @@ def test_a_run_is_used_by_its_average(averaging):
     assert (params["head/kernel"] != raw.variables["params"]["head"]["kernel"]).any()
 
 
+@pytest.mark.thorough
 def test_what_is_measured_is_the_average(averaging):
     folder = averaging.directory
     step, metrics = measure_run(folder, "test[:100]")

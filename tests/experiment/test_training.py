@@ -176,6 +176,7 @@ def test_a_warm_up_that_was_cut_short_cannot_grow_later(tmp_path):
     assert quietly(dataclasses.replace(config, steps=9))[0].step == 9
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", ['{"split": "te', "[]", "{}"])
 def test_damaged_results_are_made_again(copied, text):
     before = json.loads((copied / "results.json").read_text())
@@ -408,6 +409,7 @@ def test_the_steps_are_compiled_once_in_a_whole_run(tmp_path, caplog, parallel):
     assert compiled.count("jit(eval_step)") == 1
 
 
+@pytest.mark.thorough
 def test_a_damaged_newest_checkpoint_costs_only_its_steps(copied, caplog):
     newest = copied / "checkpoints" / "step_00000012" / "step.json"
     newest.write_bytes(newest.read_bytes()[:-1])

@@ -36,6 +36,7 @@ def quietly(config, *, pictures=False):
         return train(config, file=io.StringIO())
 
 
+@pytest.mark.thorough
 def test_a_dev_run_does_everything_once_in_a_folder_of_its_own(tmp_path):
     config = small(tmp_path / "run", fast_dev_run=2, patience=1, time_limit=1e-9)
     result = quietly(config, pictures=True)

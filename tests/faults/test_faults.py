@@ -55,6 +55,7 @@ def small(shared):
     return run_harness(shared, "kills", "planted_resuming", "--kills=3")
 
 
+@pytest.mark.thorough
 def test_kills_at_random_moments_lose_nothing(small):
     assert small["failures"] == []
     assert tried(small, "SIGKILL") == 3

@@ -60,6 +60,7 @@ def test_routing_is_procedure_1(routings):
     np.testing.assert_allclose(v, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_iterations_matter():
     u, kernel = noise(1, 7, 3), noise(21, 20, seed=1)
     one, three = (
@@ -68,6 +69,7 @@ def test_the_iterations_matter():
     assert np.abs(one - three).max() > 0.01
 
 
+@pytest.mark.thorough
 def test_the_gradient_goes_through_the_routing():
     u, kernel = noise(1, 4, 2), noise(8, 6, seed=1)
 

@@ -247,6 +247,7 @@ LOCAL = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shape", "options"), LOCAL)
 def test_locally_connected_has_a_convolution_at_every_position(shape, options):
     x, rank = noise(2, *shape, 3), len(shape)

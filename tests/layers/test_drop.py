@@ -38,6 +38,7 @@ def test_the_expectation_stays_and_keys_differ(name):
     np.testing.assert_array_equal(draws[0], drop(module, x, 0))
 
 
+@pytest.mark.thorough
 @every_layer
 def test_kept_values_are_all_scaled_alike_and_gradients_follow(name):
     x = jnp.ones((8, 8, 8, 4), jnp.bfloat16)
@@ -47,6 +48,7 @@ def test_kept_values_are_all_scaled_alike_and_gradients_follow(name):
     np.testing.assert_array_equal(pull(jnp.ones_like(y))[0], y)  # linear
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(32, 10, 3), (32, 4, 5, 3), (32, 2, 3, 4, 3)])
 def test_spatial_dropout_takes_whole_channels(shape):
     y = np.asarray(drop(SpatialDropout(0.5), jnp.ones(shape)))
@@ -94,6 +96,7 @@ def test_dropped_positions_are_unions_of_whole_blocks():
     assert not np.array_equal(y[..., 0], y[..., 1])
 
 
+@pytest.mark.thorough
 def test_the_probability_of_a_block_is_the_papers():
     """One seed position is left where the block is as long as the axis, less one."""
     rate, size, block = 0.3, 5, 4

@@ -63,6 +63,7 @@ def test_every_name_is_tested():
     assert set(INITIALIZERS) == set(INITIALIZER_NAMES) - {"constant"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", VARIANCES)
 def test_mean_and_variance(name):
     kernel = draw(name)
@@ -102,6 +103,7 @@ def test_constants():
     assert draw("constant", (2,), value=3).dtype == np.float32
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(3, 3, 4, 20), (3, 3, 2, 40), (30, 10), (5, 7, 7)])
 def test_orthogonal(shape):
     matrix = draw("orthogonal", shape).reshape(-1, shape[-1])
@@ -111,6 +113,7 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(doubled, 2 * matrix, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(INITIALIZERS))
 def test_kernels_of_half_the_size(name):
     kernel = INITIALIZERS[name](jax.random.key(0), (3, 4, 5), jnp.bfloat16)

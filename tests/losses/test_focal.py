@@ -35,6 +35,7 @@ def test_value(logits, label, options, expected):
     np.testing.assert_allclose(loss, [expected], rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_a_sure_example_has_a_finite_gradient(gamma):
     logits = jnp.array([[200.0, 0.0], [200.0, 0.0]])

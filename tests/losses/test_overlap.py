@@ -46,6 +46,7 @@ def test_soft_probabilities():
         np.testing.assert_allclose(got, [expected], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_classes_are_averaged_whatever_their_size():
     # Three classes at four places: class 1 is half found, class 2 not at all.
     labels = jnp.array([[[0, 1], [1, 2]]])

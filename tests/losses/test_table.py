@@ -48,6 +48,7 @@ def test_the_table_holds_every_loss():
     assert list_losses() == sorted(functions)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOSSES)
 def test_one_finite_value_an_example_whatever_the_others_are(name):
     outputs, targets = batch_of(name)

@@ -36,6 +36,7 @@ def test_mean_of_nothing_is_nan_and_changes_nothing(mean):
     assert mean.merge(Mean.of(jnp.array([1.0, 4.0]))).compute() == 2.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cut", [0, 1, 5, 8, 13])
 @pytest.mark.parametrize("add", [Mean.merge, lambda a, b: a + b], ids=["merge", "+"])
 def test_parts_merge_to_the_whole(cut, add):

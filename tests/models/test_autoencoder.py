@@ -146,6 +146,7 @@ def test_multiply_adds(name):
     assert summarize(create_model(name), (1, 28, 28, 1)).macs == MACS[name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (29, 35, 2), (1, 2, 1)])
 @pytest.mark.parametrize("train", [False, True])
@@ -160,6 +161,7 @@ def test_the_output_has_the_shape_of_the_input(name, shape, train):
     assert set(variables["params"]) == {"encoder", "decoder"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("downsample", DOWNSAMPLES)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("kind", [ConvAutoencoder, DenoisingAutoencoder])
@@ -206,6 +208,7 @@ def test_a_denoiser_keeps_a_map():
     assert odd.latent_shape == (8, 8, 64)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["mlp_autoencoder", "denoising_autoencoder"])
 def test_output_activation(name):
     model, variables, images = built(name)

@@ -386,6 +386,7 @@ def test_jit_equals_no_jit(name):
     np.testing.assert_allclose(logits, compiled, atol=1e-5)
 
 
+@pytest.mark.thorough
 @every_variant
 def test_bfloat16_computes_in_it_and_keeps_the_rest_float32(name):
     images, _ = batch(name)

@@ -113,6 +113,7 @@ def test_the_norm_stands_before_or_after_the_activation():
     assert before.mean() > 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [cnn, mlp])
 def test_dropout_drops_in_training_alone(make):
     model = make(hidden=(16,), dropout=0.5, num_classes=0)

@@ -61,6 +61,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(
     ("name", "shape"), [("cnn1d", (17, 6)), ("cnn3d", (8, 9, 10, 1))]

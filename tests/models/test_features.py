@@ -39,6 +39,7 @@ def test_endpoints_exist_and_their_reductions_go_up(name):
     assert all(feature.channels > 0 for feature in features)
 
 
+@pytest.mark.thorough
 def test_features_of_resnet50():
     assert [(f.path, f.channels, f.reduction) for f in feature_info("resnet50")] == [
         ("stem", 64, 2),
@@ -168,6 +169,7 @@ def test_calls_of_a_shared_module(everything):
     assert not np.allclose(last, both[path][0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", ["listed/layers_1", "again/dense", "each"])
 def test_gradients_of_images_and_parameters(everything, path):
     model, variables, images = everything

@@ -27,6 +27,7 @@ def test_vgg19_has_the_names_that_style_transfer_uses():
     assert paths == ["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [alexnet, vgg19, squeezenet1_0])
 def test_dropout_acts_in_training_alone(make):
     small = {"hidden": 8} if make is not squeezenet1_0 else {}
@@ -38,6 +39,7 @@ def test_dropout_acts_in_training_alone(make):
         jax.eval_shape(lambda v, x: model.apply(v, x, train=True), variables, images)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("padding", [0, 1])
 def test_squeezenets_head_padding_counts_in_the_mean(padding):
     """Around a map of 2x2 come 12 positions where the head gives its bias alone."""

@@ -102,6 +102,7 @@ def test_the_table_of_counts_has_no_other_rows():
     assert set(counts.model_counts()) <= set(NAMES)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_training_with_one_channel_and_an_image_that_is_not_square(name):
     *sizes, last, _ = GOLDEN[name]["image"]
@@ -129,6 +130,7 @@ def test_logits_in_evaluation(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", shown_first(FAMILIES))
 def test_no_classes_returns_what_the_head_would_get(name):
     image = GOLDEN[name]["image"]
@@ -151,6 +153,7 @@ def test_a_wrong_rank_is_explained(name):
         shapes_of(create_model(name), spatial)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "params"),
     [
@@ -212,6 +215,7 @@ def test_images_too_small_for_the_pools_are_refused(name, kwargs, smallest):
         shapes_of(model, (smallest + 1, smallest - 1, 1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20_cifar"])
 @pytest.mark.parametrize("size", [(1, 1), (33, 17)])
 def test_residual_networks_take_any_size(name, size):

@@ -108,6 +108,7 @@ def test_what_the_filters_do_to_a_plane():
         )
 
 
+@pytest.mark.thorough
 def test_every_channel_of_every_image_is_filtered_alone():
     x = np.random.default_rng(0).integers(0, 256, (2, 7, 6, 3)).astype(np.uint8)
     y = filter_image(x, "sobel_vertical")

@@ -64,6 +64,7 @@ def test_best_is_the_lowest_or_the_highest(tmp_path, metric, best):
     assert bests(draw(tmp_path, run)) == [f"best validation: {best}"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
@@ -124,6 +125,7 @@ def test_the_start_of_an_accuracy_is_left_out(tmp_path):
     assert all(89 <= float(text[:-1]) <= 99 for text in ticks)
 
 
+@pytest.mark.thorough
 def test_more_than_three_panels_wrap(tmp_path):
     names = ["loss", "accuracy", "psnr", "top_5_accuracy"]
     run = records("validation", [1, 2], **{name: [0.5, 0.7] for name in names})

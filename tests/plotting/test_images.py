@@ -32,6 +32,7 @@ def images():
     return np.broadcast_to(levels[:, None, None, None], (6, 4, 4, 1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "convert",
     [
