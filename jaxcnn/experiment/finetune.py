@@ -8,8 +8,8 @@ from typing import Any
 
 from jaxcnn.experiment.config import DataConfig, ExperimentConfig, OptimizerConfig
 from jaxcnn.experiment.flags import parse_train
+from jaxcnn.experiment.html_report import write_html_report
 from jaxcnn.experiment.main import run
-from jaxcnn.experiment.report import report_run
 from jaxcnn.experiment.sources import load_data
 from jaxcnn.experiment.transfer import proposal_of, weights_of
 from jaxcnn.experiment.transfer_config import TransferConfig
@@ -196,10 +196,12 @@ def _said(proposal: TransferProposal, transfer: TransferConfig) -> str:
 
 
 def _report(folder: str, config: ExperimentConfig) -> None:
-    """Prints the test's measures; without a test part those of the validation part."""
-    split = "test" if config.data.test_split else "validation"
-    if not config.data.test_split and not config.data.held_out:
+    """Prints and writes the test's measures; without a test part validation's."""
+    split = config.data.test_split or ("validation" if config.data.held_out else "")
+    if not split:
         return
-    step, report = report_run(folder, config.data.test_split or split)
-    print(f"\n{split}, step {step:,}, {report.examples:,} examples\n")
+    written = write_html_report(folder, split=split)
+    report = written.report
+    print(f"\n{split}, step {written.step:,}, {report.examples:,} examples\n")
     print(report.table())
+    print(f"\nThe report is {written.path}")
