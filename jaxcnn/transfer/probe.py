@@ -116,7 +116,7 @@ def linear_probe(
         preprocess: As for `extract_features`.
         tx: The optimizer; `optax.adam(1e-3)` by default.
         epochs: Passes over the features.
-        batch_size: Examples in a batch.
+        batch_size: Examples in a batch; all where there are fewer.
         seed: Of the head and the order.
 
     Returns:
@@ -138,7 +138,8 @@ def linear_probe(
         found.outputs[:, None], found.labels, data.class_names, rank=1
     )
     tx = optax.adam(1e-3) if tx is None else tx
-    head, batches = _OnFeatures(data.num_classes), TrainData(features, batch_size, seed)
+    head = _OnFeatures(data.num_classes)
+    batches = TrainData(features, min(batch_size, len(features)), seed)
     shape = jax.ShapeDtypeStruct((1, *features.image_shape), jnp.float32)
     state = init_state(head, tx, jax.random.key(seed), shape)
     steps = max(round(epochs * batches.steps_per_epoch), 1)
