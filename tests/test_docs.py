@@ -106,15 +106,8 @@ def expected_prints(block: Block):
 
 
 #: Pages that train or compile for long: their code runs with the thorough tests.
-LONG = {
-    "using",
-    "quickstart",
-    "train_step",
-    "parallel",
-    "experiments",
-    "layers",
-    "features",
-}
+LONG = {"using"}
+LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
 
 
