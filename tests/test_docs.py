@@ -106,9 +106,9 @@ def expected_prints(block: Block):
 
 
 #: Pages that train or compile for long: their code runs with the thorough tests.
-LONG = {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
+LONG = {"using", "finetuning"}
+LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
-LONG |= {"using", "finetuning"}
 
 
 @pytest.mark.parametrize(

@@ -194,8 +194,8 @@ def build(
         test = evaluation_data(config, data.test_split, eval_size, own=own)
     if config.overfit_batches:
         train = first_batches(train, config.overfit_batches)
-        validation, test = decoded(config, train.eval_batches(eval_size)), None
-    train = decoded(config, train)
+        validation, test = _decoded(config, train.eval_batches(eval_size)), None
+    train = _decoded(config, train)
     transfer = transfer_of(config, source)
     run_config = _run_config(config, source, transfer)
     if run_config.class_weights:
@@ -252,7 +252,7 @@ def build(
     return experiment
 
 
-def decoded(
+def _decoded(
     config: ExperimentConfig, data: TrainData | EvalData
 ) -> TrainData | EvalData | WorkerData:
     """Returns the data; if it has to be decoded, batches made by worker processes."""
@@ -281,7 +281,7 @@ def evaluation_data(
     source = load_data(config, split, own=own, training=False)
     if config.data.noise:
         source = noisy(source, config.data.noise)
-    return decoded(config, EvalData(source, batch_size))
+    return _decoded(config, EvalData(source, batch_size))
 
 
 def _run_config(

@@ -15,7 +15,7 @@ from jaxcnn.data.files import as_path
 from jaxcnn.data.image_folder import split_folders
 from jaxcnn.data.image_table import TABLES, has_splits
 from jaxcnn.data.loading import FILES
-from jaxcnn.experiment.build import decoded, evaluation_data
+from jaxcnn.experiment.build import evaluation_data
 from jaxcnn.experiment.config import DataConfig, ExperimentConfig
 from jaxcnn.experiment.sources import file_options
 from jaxcnn.run import RunConfig
@@ -150,7 +150,11 @@ def evaluation_of(
     if run.classifies:
         source = in_order_of(batches.source, run.class_names)
         evaluated = EvalData(source, config.data.eval_batch_size)
-        batches = decoded(config, evaluated)
+        if isinstance(batches, WorkerData):
+            workers, timeout = batches.workers, batches.timeout
+            batches = WorkerData(evaluated, workers, timeout=timeout)
+        else:
+            batches = evaluated
     shape = tuple(batches.source.image_shape)
     if shape != run.image_shape:
         raise ValueError(
