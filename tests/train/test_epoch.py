@@ -143,7 +143,7 @@ def test_calls_end_with_epochs_and_around_steps_left_out():
 def test_a_call_on_a_cpu_is_short():
     assert steps_of_call(None, 390) == 1
     assert steps_of_call(8, 390) == 8
-    with pytest.raises(ValueError, match="steps_per_call is 65.*64 at most"):
+    with pytest.raises(ValueError, match=r"steps_per_call is 65.*64 at most"):
         steps_of_call(65, 390)
 
 
