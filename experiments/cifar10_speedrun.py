@@ -153,7 +153,8 @@ def dirac(key: Any, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
     identity = identity.at[rows // 2, columns // 2].set(
         jnp.eye(inputs, outputs, dtype=dtype)
     )
-    return jnp.where(jnp.arange(outputs) < inputs, identity, kernel)
+    first = jnp.arange(outputs).reshape(1, 1, 1, -1) < inputs
+    return jnp.where(first, identity, kernel)
 
 
 def whitening_kernel(images: jax.Array, eps: float = 5e-4) -> jax.Array:
@@ -169,7 +170,7 @@ def whitening_kernel(images: jax.Array, eps: float = 5e-4) -> jax.Array:
     patches = jnp.stack(shifted, axis=3).reshape(-1, 4 * channels)
     moments = jnp.matmul(patches.T, patches, precision="highest") / len(patches)
     values, vectors = jnp.linalg.eigh(moments)
-    scaled = vectors / jnp.sqrt(values + eps)
+    scaled = vectors / jnp.sqrt(values + eps).reshape(1, -1)
     kernel = jnp.concatenate([scaled, -scaled], axis=1)
     return kernel.reshape(2, 2, channels, -1)
 
@@ -193,7 +194,8 @@ def reflect_shift(pixels: int) -> Any:
 
 def normalize(images: jax.Array) -> jax.Array:
     """Returns images in [0, 1] with mean 0 and deviation 1 over the training set."""
-    return (images - jnp.array(MEAN)) / jnp.array(STD)
+    mean, std = (jnp.array(x).reshape(1, 1, 1, 3) for x in (MEAN, STD))
+    return (images - mean) / std
 
 
 def orthogonal(matrix: jax.Array, steps: int = 3) -> jax.Array:
