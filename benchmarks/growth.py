@@ -33,7 +33,9 @@ START = {"batch": 32, "size": 32, "depth": 20, "devices": 1}
 #: Beside the first call, which is not counted.
 ROUNDS, SECONDS = 15, 8.0
 #: In the program of a device: the kinds of exchange between devices.
-EXCHANGES = r" = (\S+) (all-reduce|all-gather|reduce-scatter|all-to-all)(?:-start)?\("
+EXCHANGES = (
+    r" = ([^=]*?) (all-reduce|all-gather|reduce-scatter|all-to-all)(?:-start)?\("
+)
 
 
 def make_row(axis, value, *, seconds=SECONDS):

@@ -87,11 +87,11 @@ def make_epoch(
 
     Example:
         >>> import optax
-        >>> from jaxcnn.models import create_model
+        >>> from jaxcnn import create_model
         >>> from jaxcnn.train import classification, init_state, make_train_step
         >>> images = jax.random.uniform(jax.random.key(1), (8, 4, 4, 1))
         >>> examples = {"image": images, "label": jnp.arange(8) % 2}
-        >>> model, tx = create_model("mlp", num_classes=2, features=(3,)), optax.sgd(1)
+        >>> model, tx = create_model("mlp", num_classes=2, hidden=(3,)), optax.sgd(1)
         >>> step = make_train_step(model, tx, classification())
         >>> epoch = jax.jit(make_epoch(step, 2))
         >>> state = init_state(model, tx, jax.random.key(0), images)

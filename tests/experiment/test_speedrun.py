@@ -220,7 +220,7 @@ def test_one_program_and_its_pieces_give_the_same(optimizer):
 
 @pytest.mark.thorough
 def test_a_race_tells_every_seed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x", "cpu", "--seeds", "2", "--epochs", "0.5"])
+    monkeypatch.setattr(sys, "argv", ["x", "cpu", "--seeds", "2", "--epochs", "1.5"])
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--json", str(tmp_path / "r.json")])
     small = dataclasses.replace(mnist.RECIPES["cpu"], batch_size=8, widths=(2, 2, 2))
     parts = [examples(32, 28, 1), examples(20, 28, 1)]
@@ -238,7 +238,7 @@ def test_a_race_tells_every_seed(tmp_path, monkeypatch, capsys):
     assert "n = 2, on cpu" in lines[-1]
     values = json.loads((tmp_path / "r.json").read_text())
     assert [r["seed"] for r in values["runs"]] == [0, 1]
-    assert values["recipe"]["epochs"] == "0.5"
+    assert values["recipe"]["epochs"] == "1.5"
 
 
 def test_orders_cover_whole_epochs_and_a_part():
