@@ -91,10 +91,11 @@ def our_call(name, classes, batch, steps_per_call):
 def torch_call(name, classes, batch, device):
     """Returns PyTorch's step on the same batch, see `our_call`."""
     import torch
-    import torchvision
 
     torch.backends.cudnn.benchmark = True
     if name == "resnet50":
+        import torchvision
+
         net = torchvision.models.resnet50(num_classes=classes)
     else:  # any net of PyTorch's tries the calls out
         net = torch.nn.Sequential(

@@ -7,9 +7,9 @@
 The net and both recipes are those of airbench94 (Jordan 2024), which reaches 94.01 % in
 2.59 s (`muon`, n = 200) and 3.83 s (`nesterov`, n = 1000) on one A100 in PyTorch. On an
 accelerator a run is one program: the whitening, all steps and the test. Both are
-written for a GPU and not yet run on one; what `small` reached: experiments/README.md.
-The clock of a run starts with the draw of the parameters and ends with the test
-accuracy on the host; compilation is told apart. `--json FILE` keeps every seed.
+written for a GPU and not yet run on one. The clock of a run starts with the draw of the
+parameters and ends with the test accuracy on the host; compilation is told apart.
+`--json FILE` keeps every seed.
 
 The ideas, and whose they are:
 - first convolution whitens 2x2 patches, frozen: Page, "How to train your ResNet", 2019,
