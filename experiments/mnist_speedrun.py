@@ -5,7 +5,7 @@
 
 On an accelerator a run is one program, as in `cifar10_speedrun.py`. The clock is the
 same: from the draw of the parameters to the test accuracy on the host, compilation
-apart. Written for a GPU and not yet run on one. All 60,000 training images are used, and
+apart. Written for a GPU and not yet run on one. All 60,000 training images are used and
 the last state counts: nothing is selected.
 
 Whose the ideas are: one cycle of the rate, Smith and Topin 2018,
