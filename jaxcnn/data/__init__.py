@@ -17,6 +17,7 @@ from jaxcnn.data.options import FileOptions
 from jaxcnn.data.overlap import OverlappingPairs
 from jaxcnn.data.pipeline import EvalData, TrainData
 from jaxcnn.data.prefetch import prefetch
+from jaxcnn.data.resident import ResidentData
 from jaxcnn.data.samples import class_samples
 from jaxcnn.data.source import Source
 from jaxcnn.data.splits import carve_validation
@@ -31,6 +32,7 @@ __all__ = [
     "LazySource",
     "OverlappingPairs",
     "RandomResizedCrop",
+    "ResidentData",
     "ResizeCrop",
     "Source",
     "Stretch",

@@ -17,6 +17,7 @@ from jaxcnn.augment.defaults import expanded
 from jaxcnn.data import (
     EvalData,
     LazySource,
+    ResidentData,
     Source,
     TrainData,
     WorkerData,
@@ -88,7 +89,7 @@ class Experiment:
     tx: optax.GradientTransformation
     schedule: Callable[[int], Any]
     task: Task
-    train: TrainData | WorkerData
+    train: TrainData | WorkerData | ResidentData
     validation: EvalData | WorkerData | None
     test: EvalData | WorkerData | None
     num_steps: int
@@ -196,6 +197,8 @@ def build(
         train = first_batches(train, config.overfit_batches)
         validation, test = _decoded(config, train.eval_batches(eval_size)), None
     train = _decoded(config, train)
+    if data.resident:
+        train = ResidentData(train, config.steps_per_call)
     transfer = transfer_of(config, source)
     run_config = _run_config(config, source, transfer)
     if run_config.class_weights:

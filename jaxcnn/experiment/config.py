@@ -154,6 +154,8 @@ class DataConfig:
     """Lazy: decode once, and keep the decoded images on disk."""
     cache_size: int | None = None
     """Lazy: side of the kept images that random crops are cut from."""
+    resident: bool = False
+    """Keep all training examples on the device, and make the batches there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,6 +305,10 @@ class ExperimentConfig:
     """Try everything on so many batches, in the folder RUN-dev; 3 without a number."""
     overfit_batches: int = 0
     """Train and evaluate on the same so many batches, in the folder RUN-overfit."""
+    steps_per_call: int | None = None
+    """With data.resident: steps of a compiled call; an epoch on accelerators, or 1."""
+    keep_compiled: bool = True
+    """Keep compiled programs under JAXCNN_HOME, so that the next start is quicker."""
     deterministic: bool = False
     """The same numbers to the bit in every run, also on a GPU; slower there."""
     run: str | None = None
@@ -352,6 +358,7 @@ def validate(config: ExperimentConfig) -> None:
         "data.eval_batch_size": config.data.eval_batch_size,
         "optimizer.learning_rate": config.optimizer.learning_rate,
         "accumulate": config.accumulate,
+        "steps_per_call": config.steps_per_call,
         "optimizer.base_batch_size": config.optimizer.base_batch_size,
         "data.image_size": config.data.image_size,
         "data.worker_timeout": config.data.worker_timeout,
@@ -411,6 +418,7 @@ def validate(config: ExperimentConfig) -> None:
         raise ValueError("data.noise is for the task 'reconstruction'.")
     _validate_decoding(config.data)
     check_transfer(config.transfer)
+    _check_resident(config)
 
 
 def _validate_decoding(data: DataConfig) -> None:
@@ -437,6 +445,24 @@ def _validate_decoding(data: DataConfig) -> None:
     if data.stretch and data.resize is not None:
         raise ValueError("data.resize is for a centre crop: not with data.stretch.")
     check_seed(data.split_seed)
+
+
+def _check_resident(config: ExperimentConfig) -> None:
+    if config.data.resident and config.data.decode == "lazy":
+        raise ValueError("data.resident needs data.decode 'memory'.")
+    if config.data.resident and config.parallel == "pmap":
+        raise ValueError("data.resident is for parallel 'jit' and 'mesh', not 'pmap'.")
+    if config.steps_per_call is not None and not config.data.resident:
+        raise ValueError(
+            f"steps_per_call is {config.steps_per_call}: it needs data.resident."
+        )
+    single = config.steps_per_call == 1
+    for name in ("debug_nans", "profile"):
+        if getattr(config, name) and config.data.resident and not single:
+            raise ValueError(
+                f"{name} looks at single steps: with data.resident it needs "
+                "steps_per_call 1."
+            )
 
 
 def _check_trials_and_folds(config: ExperimentConfig) -> None:

@@ -21,7 +21,7 @@ _MAY_CHANGE = {
     *("run", "fresh", "overwrite", "name", "data.data_dir", "data.eval_batch_size"),
     *("sharding.min_size", "sharding.rules", "sharding.axis"),
     *("profile", "layer_statistics", "peak_flops"),
-    *("data.workers", "data.worker_timeout"),
+    *("data.workers", "data.worker_timeout", "keep_compiled"),
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 _OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png", "report.html")

@@ -14,6 +14,7 @@ from etils import epath
 
 from jaxcnn.checkpoint import Checkpoints, processes
 from jaxcnn.experiment.build import Experiment, build
+from jaxcnn.experiment.compiled import keep_compiled
 from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.determinism import make_deterministic
 from jaxcnn.experiment.folder import RESULTS_FILE, take_folder
@@ -21,6 +22,7 @@ from jaxcnn.experiment.observing import observers, throughput_of
 from jaxcnn.experiment.optimizer import peak_rate
 from jaxcnn.experiment.pictures import draw_results
 from jaxcnn.experiment.selection import derived_metrics
+from jaxcnn.experiment.settings import settings_of
 from jaxcnn.experiment.stability import limits
 from jaxcnn.experiment.trials import shorten
 from jaxcnn.run import CHECKPOINTS, METRICS, load_run, write_json
@@ -96,6 +98,8 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     file = sys.stderr if file is None else file
     if config.deterministic:
         make_deterministic()
+    if config.keep_compiled:
+        keep_compiled()
     experiment = build(config)
     if config.fast_dev_run:
         experiment = shorten(experiment)
@@ -247,7 +251,7 @@ def _finish(experiment: Experiment, folder: epath.Path, result: Result) -> Resul
         result, metrics=metrics, split=split, tested_step=run.step
     )
     if jax.process_index() == 0 and known.get("step") != run.step:
-        write_json(path, _results(result))
+        write_json(path, _results(result) | {"settings": settings_of(experiment)})
     if jax.process_index() == 0 and batches is not None:
         draw_results(folder, run, batches.source)
     return result

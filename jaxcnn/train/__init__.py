@@ -5,6 +5,7 @@ from jaxcnn.train.capsules import capsules
 from jaxcnn.train.compilation import compile_ahead
 from jaxcnn.train.debug_nans import NonFinite, find_nonfinite
 from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
+from jaxcnn.train.epoch import epoch_order, make_epoch, make_steps
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.fit import fit
 from jaxcnn.train.freezing import Freezing, in_phases
@@ -86,6 +87,7 @@ __all__ = [
     "collect",
     "compile_ahead",
     "device_bytes",
+    "epoch_order",
     "evaluate",
     "find_nonfinite",
     "fit",
@@ -95,10 +97,12 @@ __all__ = [
     "init_state",
     "layer_statistics",
     "make_collect_step",
+    "make_epoch",
     "make_eval_step",
     "make_layer_statistics",
     "make_mesh",
     "make_predict_step",
+    "make_steps",
     "make_train_step",
     "make_tta_predict",
     "model_flop_utilization",

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import jax
 
 from jaxcnn.data.prefetch import prefetch
+from jaxcnn.data.resident import ResidentData
 from jaxcnn.train.hooks import Hook, SaveCheckpoints, make_hook
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.nonfinite import NonFiniteError, Watch, leave_out
 from jaxcnn.train.parallel import ParallelStep, parallelize
+from jaxcnn.train.resident import run_resident
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.task import Metrics
 from jaxcnn.typing import Batch
@@ -45,7 +47,9 @@ def fit(
         state: From `init_state`, or restored. A step that donates makes it unusable.
         step: From `parallelize`, or any function of that kind, called as it is; what
             `make_train_step` returned is compiled by `jax.jit` first.
-        data: Answers `data[k]` and `data.steps_per_epoch`.
+        data: Answers `data[k]` and `data.steps_per_epoch`. `ResidentData` lie on the
+            device, and several steps are one call: hooks are called at its end, for
+            all that was due in it.
         num_steps: Updates in all, those already in `state.step` included.
         hooks: What happens around the steps, in this order: `Hook`s, or names of those
             that need no argument: `"progress"`, `"train_log"`, `"stop_on_signal"`.
@@ -143,6 +147,8 @@ def _run(loop: Loop, step: Callable[..., Any], data: TrainingData, place: Any) -
     loop.finish_step()
     if loop.stop_reason is not None:
         return
+    if isinstance(data, ResidentData):
+        return run_resident(loop, step, data)
     batches = prefetch(
         data,
         loop.step,

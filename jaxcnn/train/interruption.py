@@ -71,9 +71,12 @@ def owing(advance: Callable[..., None]) -> Callable[..., None]:
 def owed_values(loop: Loop) -> dict[str, Any]:
     """Returns what to save of a step that is half done; nothing of one that is done."""
     names = {id(hook): name for name, hook in loop.named_hooks()}
-    return {} if loop.owed is None else {"owed": names[id(loop.owed)]}
+    if loop.owed is None:
+        return {}
+    return {"owed": names[id(loop.owed)], "owed_since": loop.step_before}
 
 
 def load_owed(loop: Loop, values: Mapping[str, Any]) -> None:
     """Takes up what `owed_values` returned; a hook that is gone owes nothing."""
     loop.owed = dict(loop.named_hooks()).get(values.get("owed", ""))
+    loop.step_before = values.get("owed_since", loop.step_before)

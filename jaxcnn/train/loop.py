@@ -31,6 +31,7 @@ class Loop:
     Attributes:
         state: The newest state. On the device; reading it waits for the step.
         step: Number of updates dispatched.
+        step_before: What it was before the last call, which may be of several steps.
         num_steps: The update at which the run ends.
         steps_per_epoch: Steps of one pass over the training data.
         batch: The newest batch, as the step was given it.
@@ -66,6 +67,7 @@ class Loop:
     ) -> None:
         self.state = state
         self.step = self.first_step = int(state.step)
+        self.step_before = max(self.step - 1, 0)
         self.num_steps = num_steps
         self.steps_per_epoch = steps_per_epoch
         self.batch: Batch = {}
@@ -86,13 +88,18 @@ class Loop:
         self._asked: str | None = None
         self._agreed = (self.step, self.started)
         self._agree_at = self.step + 1
-        self._unread: collections.deque[tuple[int, Metrics]] = collections.deque()
+        # The last step, how many there are, and their metrics, stacked if several.
+        self._unread: collections.deque[tuple[int, int, Metrics]] = collections.deque()
         self._window: dict[str, list[float]] = {}
 
     @property
     def epoch(self) -> float:
         """Passes over the training data so far, a fraction."""
         return self.step / self.steps_per_epoch
+
+    def due(self, every: int) -> bool:
+        """Returns whether the last call reached, or passed, a multiple of `every`."""
+        return self.step // every > self.step_before // every
 
     def stop(self, reason: str, *, complete: bool = False) -> None:
         """Ends the run after this step; the first reason given is kept.
@@ -127,9 +134,9 @@ class Loop:
             return self._fail(lag)
         taken = [self._unread.popleft() for _ in range(count)]
         sums: dict[str, list[float]] = {}
-        unread = [metrics for _, metrics in taken]
+        unread = [metrics for _, _, metrics in taken]
         values = self.clock.timed("step", jax.device_get, unread)
-        for (step, _), metrics in zip(taken, values, strict=True):
+        for step, metrics in _each_step(taken, values):
             self._check_finite(step, metrics)
             if self._failure is not None:
                 return self._fail(lag)
@@ -212,15 +219,24 @@ class Loop:
                 hook.load_state_dict(values["hooks"][name])
 
     @owing
-    def advance(self, state: TrainState, metrics: Metrics, batch_size: int) -> None:
-        """Takes the result of a step, still on its way on the device."""
+    def advance(
+        self, state: TrainState, metrics: Metrics, batch_size: int, steps: int = 1
+    ) -> None:
+        """Takes the result of a call, still on its way on the device.
+
+        Args:
+            state: After it.
+            metrics: Of the step; of several, stacked: `[steps]` each.
+            batch_size: Examples of a step.
+            steps: Steps of the call. Hooks are called once, after the last.
+        """
         if not self.batch_size:
             require_means(metrics)
         self.state = state
-        self.step += 1
+        self.step_before, self.step = self.step, self.step + steps
         self.batch_size = batch_size
         self.complete = self.step >= self.num_steps
-        self._unread.append((self.step, metrics))
+        self._unread.append((self.step, steps, metrics))
         if len(self._unread) > _UNREAD_LIMIT:
             self.read(lag=_UNREAD_LIMIT // 2)
         for hook in self._hooks:
@@ -259,6 +275,19 @@ class Loop:
             name = type(hook).__name__
             seen[name] += 1
             yield (name if seen[name] == 1 else f"{name}_{seen[name]}"), hook
+
+
+def _each_step(
+    taken: Iterable[tuple[int, int, Metrics]], values: Iterable[Metrics]
+) -> Iterable[tuple[int, Metrics]]:
+    """Yields every step with its metrics, those of a call of several one by one."""
+    for (last, steps, _), metrics in zip(taken, values, strict=True):
+        if steps == 1:
+            yield last, metrics
+            continue
+        for k in range(steps):
+            one = jax.tree.map(lambda stacked, k=k: stacked[k], metrics)
+            yield last - steps + 1 + k, one
 
 
 def _averages(sums: dict[str, list[float]]) -> dict[str, float]:

@@ -21,6 +21,10 @@ class ParallelStep:
             and returns it; the step takes placed batches and others alike.
         compiled: The jitted (or pmapped) function inside.
         devices: Number of devices that share a batch.
+        donated: Whether a state that it is called with cannot be used again.
+        place_state: `place_state(state)` returns a state where the step wants it.
+        place_whole: `place_whole(tree)` puts arrays whole on each device of the step;
+            None for pmap.
         shardings: For a step with sharded state: `shardings(state)` gives the sharding
             of every leaf of a state or of its shapes. Else None.
     """
@@ -33,14 +37,18 @@ class ParallelStep:
         place: Callable[[Batch], Batch] = lambda batch: batch,
         split: Callable[[Batch], Batch] = lambda batch: batch,
         place_state: Callable[[PyTree], PyTree] = lambda state: state,
+        place_whole: Callable[[PyTree], PyTree] | None = None,
         shardings: Callable[[PyTree], PyTree] | None = None,
+        donated: bool = False,
     ) -> None:
         self.compiled = compiled
         self.devices = devices
         self.place = place
         self.shardings = shardings
+        self.donated = donated
+        self.place_state = place_state
+        self.place_whole = place_whole
         self._split = split
-        self._place_state = place_state
 
     def __call__(self, state: PyTree, batch: Batch) -> Any:
         """Returns what the step returns."""
@@ -48,7 +56,7 @@ class ParallelStep:
 
     def arguments(self, state: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
         """Returns what `compiled` is called with: both where it wants them."""
-        return self._place_state(state), self._split(batch)
+        return self.place_state(state), self._split(batch)
 
 
 def parallelize(
@@ -96,7 +104,13 @@ def parallelize(
         raise ValueError(f"shard needs a jax.sharding.Mesh, got {how!r}.")
     if how == "jit":
         compiled = jax.jit(step, donate_argnums=donated)
-        return ParallelStep(compiled, 1, place=jax.device_put)
+        return ParallelStep(
+            compiled,
+            1,
+            place=jax.device_put,
+            place_whole=jax.device_put,
+            donated=donate,
+        )
     if how == "pmap":
         return _over_pmap(step, axis_name or getattr(step, "axis_name", None), donated)
     raise ValueError(
@@ -123,7 +137,13 @@ def _over_mesh(
         return replicate(state, replicated)
 
     return ParallelStep(
-        compiled, mesh.size, place=place, split=place, place_state=place_state
+        compiled,
+        mesh.size,
+        place=place,
+        split=place,
+        place_state=place_state,
+        place_whole=place_state,
+        donated=bool(donated),
     )
 
 
@@ -134,6 +154,7 @@ def _over_sharded_mesh(
     shard: Shard,
 ) -> ParallelStep:
     compiled = ShardedStep(step, mesh, shard, donated)
+    whole = NamedSharding(mesh, PartitionSpec())
     place = _batch_placer(compiled.split, getattr(step, "accumulate", 1))
 
     def place_state(state: PyTree) -> PyTree:
@@ -145,7 +166,9 @@ def _over_sharded_mesh(
         place=place,
         split=place,
         place_state=place_state,
+        place_whole=lambda tree: replicate(tree, whole),
         shardings=compiled.shardings,
+        donated=bool(donated),
     )
 
 
@@ -218,7 +241,7 @@ def _over_pmap(
         return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
 
     # Split on the call, not in `place`: a placed batch would have another shape.
-    return ParallelStep(compiled, devices, split=split)
+    return ParallelStep(compiled, devices, split=split, donated=bool(donated))
 
 
 def _is_placed(leaf: Any, sharding: NamedSharding) -> bool:

@@ -57,7 +57,7 @@ class Evaluate(Hook):
 
     def on_step(self, loop: Loop) -> None:
         """Evaluates where it is due."""
-        if loop.step % self.every == 0 or loop.complete:
+        if loop.due(self.every) or loop.complete:
             loop.read()  # a state that is not finite is not worth a record
             batches = interruptible(loop, self, self.batches)
             found = evaluate(self.step, loop.state, batches, derive=self.derive)

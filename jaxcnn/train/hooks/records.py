@@ -57,7 +57,7 @@ class TrainLog(Hook):
 
     def on_step(self, loop: Loop) -> None:
         """Makes the record where one is due."""
-        if loop.step % self.every == 0 or loop.complete:
+        if loop.due(self.every) or loop.complete:
             self._record(loop)
 
     def on_end(self, loop: Loop) -> None:

@@ -96,7 +96,7 @@ class SaveCheckpoints(Hook):
 
     def on_step(self, loop: Loop) -> None:
         """Saves where it is due."""
-        if loop.step % self.every == 0 or self._evaluated(loop):
+        if loop.due(self.every) or self._evaluated(loop):
             self._save(loop)
 
     def on_end(self, loop: Loop) -> None:

@@ -57,7 +57,7 @@ class LayerStatistics(Hook):
 
     def on_step(self, loop: Loop) -> None:
         """Looks where it is due."""
-        if loop.step % self.every:
+        if not loop.due(self.every):
             return
         loop.read()  # the wait for the steps before is theirs
         layers = self._statistics(loop.state, loop.batch)
