@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.__main__ import environment, write_results
+from benchmarks.record import environment, write_results
 from jaxcnn.augment import make_augment
 from jaxcnn.data.preprocess import to_float
 

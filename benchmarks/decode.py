@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import environment, write_results
+from benchmarks.record import environment, write_results
 from jaxcnn.data import TrainData, WorkerData, load_source
 
 BATCH = 32
