@@ -48,7 +48,8 @@ def start_workers(
     workers, errors = [], {}
     for side, variant in wanted:
         try:
-            workers.append(Worker(side, model, variant, settings))
+            with timing([], settings):
+                workers.append(Worker(side, model, variant, settings))
         except WorkerError as error:
             if side == "jaxcnn":
                 raise

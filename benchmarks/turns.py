@@ -70,11 +70,14 @@ class Worker:
             env=worker_environment(settings, self._scratch.name),
             start_new_session=True,
         )
+        if settings.nice is not None:
+            self.prioritise(settings.nice)
         try:
             self._reply()
         except BaseException:
             self.close()
             raise
+        self.prioritise(0)
 
     def ask(self, do: str, kind: str = "", **more: Any) -> dict[str, Any]:
         """Returns the worker's reply.
@@ -161,10 +164,9 @@ def timing(workers: list[Worker], settings: Settings) -> Iterator[None]:
             file = stack.enter_context(open(settings.lock, "a"))
             fcntl.flock(file, fcntl.LOCK_EX)
         if settings.nice is not None:
-            before = os.getpriority(os.PRIO_PROCESS, 0)
             for worker in workers:
                 worker.prioritise(settings.nice)
-                stack.callback(worker.prioritise, before)
+                stack.callback(worker.prioritise, 0)
         yield
 
 
