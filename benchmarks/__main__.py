@@ -1,31 +1,28 @@
 """Speed of the library next to what a user would pick instead.
 
+python -m benchmarks all --budget 10
 python -m benchmarks steps --models lenet --against torch flax
-python -m benchmarks --help
+python -m benchmarks steps --help
 """
 
 import argparse
 import importlib
 
-#: The measures; each is a module with `add_arguments` and `run`.
-MEASURES = ("steps",)
+from benchmarks.suite import MEASURES
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the measure that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="measure", required=True)
-    for name in MEASURES:
-        module = importlib.import_module(f"benchmarks.{name}")
-        command = commands.add_parser(
-            name,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    """Runs the measure that the command line names; it has options of its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("measure", choices=["all", *MEASURES])
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the measure")
     chosen = parser.parse_args(arguments)
-    chosen.run(chosen)
+    name = "suite" if chosen.measure == "all" else chosen.measure
+    importlib.import_module(f"benchmarks.{name}").main(chosen.options)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ measured in slices, a model at a time.
 
 import argparse
 import datetime
+import importlib.util
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from benchmarks import record
 from benchmarks.rows import ROWS, VARIANTS
 from benchmarks.summary import summarise_row
-from benchmarks.table import print_table
+from benchmarks.table import print_table, write_table
 from benchmarks.turns import Settings, Worker, WorkerError, take_turns, timing
 
 KINDS = ("train", "inference")
@@ -184,7 +185,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = sorted({v for s in VARIANTS.values() for vs in s.values() for v in vs})
     add("--models", nargs="+", choices=ROWS, default=list(ROWS), metavar="MODEL")
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    add("--against", nargs="*", choices=others, default=others)
+    installed = [s for s in others if importlib.util.find_spec(s)]
+    add("--against", nargs="*", choices=others, default=installed)
     add("--variants", nargs="+", choices=known, help="of the others; all by default")
     add("--repeats", type=int, default=20, help="rounds at most")
     add("--budget", type=float, default=20, help="seconds of rounds, a model and kind")
@@ -215,26 +217,31 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
     return Settings(**{name: getattr(chosen, name) for name in names})
 
 
-def run(chosen: argparse.Namespace) -> Path:
-    """Measures the chosen models, prints the table and returns the file of results."""
-    path = results_path(chosen.into)
-    packages = {"torch": ("torch", "torchvision", "timm"), "keras": ("keras",)}
-    about = record.environment(
-        *(p for s in chosen.against for p in packages.get(s, ()))
+def main(arguments: list[str] | None = None) -> None:
+    """Measures the chosen models, prints the table and writes it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks steps",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_arguments(parser)
+    chosen = parser.parse_args(arguments)
+    settings, path = settings_of(chosen), results_path(chosen.into)
+    packages = {"torch": ("torch", "torchvision", "timm"), "keras": ("keras",)}
+    wanted = [name for side in chosen.against for name in packages.get(side, ())]
+    about = record.environment(*filter(importlib.util.find_spec, wanted))
     for model in chosen.models:
-        measured = measure_model(
+        rows = measure_model(
             model,
             chosen.kinds,
             chosen.against,
             max(chosen.repeats, 2),
             chosen.budget,
-            settings_of(chosen),
+            settings,
             chosen.variants,
         )
-        for row in measured:
+        for row in rows:
             row |= {"date": about["date"], "commit": about["commit"]}
             record.merge_row(path, about, row, ("model", "kind"))
-        print_table(measured)
-    print(f"written to {path}")
-    return path
+        print_table(rows, about["cpu"])
+    print(f"written to {path} and {write_table(path)}")

@@ -111,7 +111,8 @@ def measured_peak(cpu: str | None = None) -> float | None:
 
 def print_table(rows: list[dict[str, Any]], cpu: str | None = None) -> None:
     """Prints the table and, under it, what was refused or has failed."""
-    print("\n".join([*table_lines(rows, measured_peak(cpu)), "", *notes(rows)]))
+    lines = [*table_lines(rows, measured_peak(cpu)), "", *notes(rows)]
+    print("\n".join(lines), flush=True)
 
 
 def write_table(path: Path) -> Path:
