@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.extend.core import jaxprs_in_params
 
 #: Primitives that choose between programs, which plain layers never do.
 CHOICES = ("platform_index", "cond")
@@ -31,9 +32,7 @@ def _macs(jaxpr: Any) -> int:
             total += _conv(equation)
         elif name == "dot_general":
             total += _dot(equation)
-        total += sum(
-            _macs(inner) for inner in jax.core.jaxprs_in_params(equation.params)
-        )
+        total += sum(_macs(inner) for inner in jaxprs_in_params(equation.params))
     return total
 
 

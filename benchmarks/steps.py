@@ -28,7 +28,7 @@ KINDS = ("train", "inference")
 LEAST_ROUNDS = 5
 
 #: Seconds for which the lock is held at most, but for a round that takes longer.
-HOLD = 40.0
+HOLD = 20.0
 
 
 Names = list[str]

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
+#: Seconds for which the lock is left to others before it is taken again.
+LEAVE = 1.0
+
 
 class Settings(NamedTuple):
     """What all workers of a run share.
@@ -161,9 +164,14 @@ def timing(workers: list[Worker], settings: Settings) -> Iterator[None]:
     """Holds the lock, and gives the workers priority, while the block lasts."""
     with contextlib.ExitStack() as stack:
         if settings.lock:
+            # Who waits for the lock is not served in turn: leave them a moment.
+            stack.callback(time.sleep, LEAVE)
             file = stack.enter_context(open(settings.lock, "a"))
             fcntl.flock(file, fcntl.LOCK_EX)
         if settings.nice is not None:
+            before = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, 0, settings.nice)
+            stack.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
             for worker in workers:
                 worker.prioritise(settings.nice)
                 stack.callback(worker.prioritise, 0)

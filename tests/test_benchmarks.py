@@ -96,11 +96,10 @@ def test_a_side_that_does_other_work_has_no_ratio(fakes):
     )
 
 
-def test_rounds_end_with_the_budget_but_not_before_five(fakes):
-    row = measure_fakes(repeats=50, budget=0.0)
-    assert row["sides"]["jaxcnn"]["variants"]["jit"]["repeats"] == steps.LEAST_ROUNDS
-    row = measure_fakes(repeats=50, budget=60.0)
-    assert row["sides"]["jaxcnn"]["variants"]["jit"]["repeats"] == 50
+@pytest.mark.parametrize(("budget", "rounds"), [(0.0, steps.LEAST_ROUNDS), (60.0, 9)])
+def test_rounds_end_with_the_budget_but_not_before_five(budget, rounds, fakes):
+    row = measure_fakes(repeats=9, budget=budget)
+    assert row["sides"]["jaxcnn"]["variants"]["jit"]["repeats"] == rounds
 
 
 def test_all_workers_are_ended_if_one_of_ours_fails(fakes):
