@@ -5,6 +5,9 @@
 The products are of 2048 x 2048 float32 matrices, by XLA and by PyTorch; the copies and
 the sum `a + 2 b` are of 256 MB arrays, which no cache holds. GB/s counts what is read
 and what is written once each. The best round counts, not the median: it is a limit.
+XLA's outputs are new arrays, whose pages the system clears first; PyTorch writes into
+arrays that are there. So the larger figure is the machine's, and the smaller one what a
+program pays that allocates large arrays anew.
 """
 
 import argparse
