@@ -3,6 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 TEST_ARGS ?=
 FAULT_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: demo test lint format parity parity-full slow faults bench docs clean
 
@@ -32,8 +33,10 @@ parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weigh
 parity-full: .venv/.parity ## the same for every variant and more sizes; an hour
 	@$(PY) -m pytest -q -m 'parity or parity_full or thorough' $(TEST_ARGS)
 
-bench: .venv/.ready ## images/s of train step and inference; JSON in benchmarks/results
-	@$(PY) -m benchmarks
+bench: .venv/.parity ## speed next to PyTorch, Keras and plain Flax; half an hour
+	@$(PY) -m benchmarks limits
+	@$(PY) -m benchmarks startup
+	@$(PY) -m benchmarks steps --models lenet resnet20_cifar mobilenet_v2 --budget 10 $(BENCH_ARGS)
 
 docs: .venv/.docs ## the documentation as a site in site/
 	@$(PY) -m mkdocs build --quiet --strict

@@ -1,7 +1,7 @@
 """Images/s of augmentation: this library's compiled batches and torchvision v2.
 
-    python -m benchmarks.augment
-    python -m benchmarks.augment --rounds 9 --cases crop_flip trivial
+    python -m benchmarks augment
+    python -m benchmarks augment --rounds 9 --cases crop_flip trivial
 
 Both start from a batch of uint8 images in memory and end with floats in [0, 1], the
 same operations with the same ranges, bilinear. Here every image of a batch has its own
@@ -13,17 +13,16 @@ hardware, versions and commit goes to benchmarks/results/.
 """
 
 import argparse
-import contextlib
 import importlib.metadata
 import statistics
 import time
-import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.__main__ import environment, write_results
+from benchmarks.record import environment, write_results
+from benchmarks.torch_models import import_torchvision
 from jaxcnn.augment import make_augment
 from jaxcnn.data.preprocess import to_float
 
@@ -51,19 +50,11 @@ def our_step(specs):
     return lambda number, images: step(number, images).block_until_ready()
 
 
-def import_torchvision():
-    """Returns torch and torchvision's transforms.v2."""
-    import torch
+def import_transforms():
+    """Returns torch, torchvision's transforms.v2, and what must outlive them."""
+    torch, _, library = import_torchvision()
+    from torchvision.transforms import v2
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        with contextlib.suppress(RuntimeError):  # it has its own operators
-            library.define(
-                f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torchvision.transforms import v2
     return torch, v2, library
 
 
@@ -83,7 +74,7 @@ def their_transform(torch, v2, case, size):
 
 def their_steps(case, size):
     """Returns `step(number, images)` by the way of drawing."""
-    torch, v2, _library = import_torchvision()
+    torch, v2, _library = import_transforms()
     transform = their_transform(torch, v2, case, size)
 
     def batched(_, images):
@@ -108,7 +99,7 @@ def measure(case, rounds, seconds):
     """Returns a row of figures for each way to do a case."""
     size, batch, specs = CASES[case]
     pixels = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-    torch, _, _library = import_torchvision()
+    torch, _, _library = import_transforms()
     turned = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
     steps = {"jaxcnn": our_step(specs), **their_steps(case, size)}
     inputs = {name: turned for name in steps} | {"jaxcnn": jnp.asarray(pixels)}
@@ -134,14 +125,14 @@ def measure(case, rounds, seconds):
     return rows
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.augment", description=__doc__
+        prog="python -m benchmarks augment", description=__doc__
     )
     parser.add_argument("--rounds", type=int, default=5, help="2 or more")
     parser.add_argument("--seconds", type=float, default=0.5, help="a way and round")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     about = environment()
     for name in ("torch", "torchvision"):
         about["versions"][name] = importlib.metadata.version(name)

@@ -1,7 +1,7 @@
 """Images/s decoded by worker processes: this library and PyTorch's DataLoader.
 
-    python -m benchmarks.decode
-    python -m benchmarks.decode --rounds 5 --images 256
+    python -m benchmarks decode
+    python -m benchmarks decode --rounds 5 --images 256
 
 Both take random resized crops of 224 pixels, mirrored by half, of the same JPEGs of
 400x300 in a folder, in batches of 32, and hand them over as uint8 arrays. The two take
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import environment, write_results
+from benchmarks.record import environment, write_results
 from jaxcnn.data import TrainData, WorkerData, load_source
 
 BATCH = 32
@@ -120,16 +120,16 @@ def measure(folder, loaders, workers, rounds, count):
     return rows
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.decode", description=__doc__
+        prog="python -m benchmarks decode", description=__doc__
     )
     parser.add_argument("--rounds", type=int, default=5, help="2 or more")
     parser.add_argument("--batches", type=int, default=30, help="timed in a round")
     parser.add_argument("--images", type=int, default=512, help="in the folder")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--loaders", nargs="+", choices=CALLS, default=list(CALLS))
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     about = environment()
     for name in ("grain", "pillow", "torch", "torchvision"):
         about["versions"][name] = importlib.metadata.version(name)

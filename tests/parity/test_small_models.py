@@ -6,26 +6,13 @@ import numpy as np
 import optax
 import pytest
 
+from benchmarks.torch_models import conv_autoencoder, inception_small, lenet
 from jaxcnn.registry import create_model
 
 from . import convert
 from .compare import assert_close, assert_trees_close
 
 pytestmark = pytest.mark.parity
-
-
-def lenet(torch):
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv2d(1, 10, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(10, 20, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(320, 10),
-    )
 
 
 def lenet_params(state):
@@ -56,70 +43,12 @@ def lenet5_params(state):
     return convert.layers(state, names, flattens={"hidden1": (16, 5, 5)})
 
 
-def inception_small(torch):
-    nn = torch.nn
-
-    class Block(nn.Module):
-        def __init__(self, channels):
-            super().__init__()
-            self.branch1x1 = nn.Conv2d(channels, 16, 1)
-            self.branch5x5_1 = nn.Conv2d(channels, 16, 1)
-            self.branch5x5_2 = nn.Conv2d(16, 24, 5, padding=2)
-            self.branch3x3_1 = nn.Conv2d(channels, 16, 1)
-            self.branch3x3_2 = nn.Conv2d(16, 24, 3, padding=1)
-            self.branch3x3_3 = nn.Conv2d(24, 24, 3, padding=1)
-            self.pool = nn.AvgPool2d(3, stride=1, padding=1)
-            self.branch_pool = nn.Conv2d(channels, 24, 1)
-
-        def forward(self, x):
-            branches = [
-                self.branch1x1(x),
-                self.branch5x5_2(self.branch5x5_1(x)),
-                self.branch3x3_3(self.branch3x3_2(self.branch3x3_1(x))),
-                self.branch_pool(self.pool(x)),
-            ]
-            return torch.cat(branches, dim=1)
-
-    return nn.Sequential(
-        nn.Conv2d(1, 10, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        Block(10),
-        nn.Conv2d(88, 20, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        Block(20),
-        nn.Flatten(),
-        nn.Linear(1408, 10),
-    )
-
-
 def inception_params(state):
     names = {"conv1": "0", "conv2": "4", "head": "9"}
     for ours, theirs in (("inception1", "3"), ("inception2", "7")):
         prefixes = {n.split(".")[1] for n in state if n.startswith(f"{theirs}.")}
         names |= {f"{ours}/{name}": f"{theirs}.{name}" for name in prefixes}
     return convert.layers(state, names, flattens={"head": (88, 4, 4)})
-
-
-def conv_autoencoder(torch):
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(1568, 32),
-        nn.Linear(32, 1568),
-        nn.ReLU(),
-        nn.Unflatten(1, (32, 7, 7)),
-        nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.ConvTranspose2d(16, 16, 4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 1, 3, padding=1),
-    )
 
 
 def conv_autoencoder_params(state):
