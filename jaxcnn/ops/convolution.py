@@ -126,7 +126,6 @@ def conv_general_dilated(
         and set(lhs_dilation or (1,)) == {1}
         and batch_group_count == 1
         and precision is None
-        and jax.config.jax_default_matmul_precision is None
         and preferred_element_type in (None, lhs.dtype)
         and lhs.dtype == rhs.dtype
         and jnp.issubdtype(lhs.dtype, jnp.floating)
