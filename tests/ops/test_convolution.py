@@ -119,7 +119,14 @@ def both_orders(lowering, x, kernel, window):
     return jax.jit(lambda x, k: jax.jvp(gradients, (x, k), (jnp.cos(x), k)))(x, kernel)
 
 
-@pytest.mark.parametrize("name", CASES)
+# The rest compile for too long for every run.
+QUICK = {"depthwise", "depthwise, uneven", "pointwise, stride"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.thorough) for n in CASES],
+)
 def test_equals_the_convolution_of_xla(name):
     x, kernel, window, lowering = case(name)
     assert chosen(x, kernel, window) is lowering
@@ -213,6 +220,7 @@ def test_one_file_for_several_platforms_runs_here():
     np.testing.assert_array_equal(exported.call(x, kernel), function(x, kernel))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("check_vma", [True, False])
 @pytest.mark.parametrize("name", ["depthwise, stride", "pointwise"])
 def test_gradients_of_shards_add_up(name, check_vma):
