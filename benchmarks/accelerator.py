@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxcnn
-from benchmarks.__main__ import environment, write_results
+from benchmarks.record import environment, write_results
 from jaxcnn.optim import make_optimizer
 from jaxcnn.train import make_steps, model_flop_utilization, peak_flops
 

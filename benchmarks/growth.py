@@ -181,7 +181,7 @@ def describe(row):
 
 def write(rows, into=None):
     """Writes the rows with where they were measured, or adds them to a file."""
-    from benchmarks.__main__ import environment, write_results
+    from benchmarks.record import environment, write_results
 
     if into is None:
         return write_results("growth", environment(), rows)

@@ -1,7 +1,7 @@
 """Array to array: the lowerings that are fast on the platform at hand."""
 
 from jaxcnn.ops.adaptive import adaptive_avg_pool, adaptive_max_pool
-from jaxcnn.ops.convolution import conv, pad
+from jaxcnn.ops.convolution import conv, conv_general_dilated, pad
 from jaxcnn.ops.filters import FILTERS, filter_image
 from jaxcnn.ops.local_response import local_response_norm
 from jaxcnn.ops.pooling import (
@@ -21,6 +21,7 @@ __all__ = [
     "avg_pool",
     "channel_shuffle",
     "conv",
+    "conv_general_dilated",
     "conv_transpose",
     "filter_image",
     "global_average_pool",

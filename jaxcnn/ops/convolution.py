@@ -1,12 +1,31 @@
 """Convolution and padding over any number of spatial axes."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.depthwise import depthwise_conv, suits_depthwise
+from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
-from jaxcnn.typing import Array
+from jaxcnn.ops.window import Window, plain_conv
+from jaxcnn.typing import Array, Dtype
+
+#: What replaces XLA's convolution on a CPU: whether a lowering suits an image and a
+#: kernel (their shapes and types alone count), and the lowering. The first that suits
+#: is taken. Other platforms keep XLA's.
+CPU_LOWERINGS: tuple[
+    tuple[
+        Callable[[Array, Array, Window], bool], Callable[[Array, Array, Window], Array]
+    ],
+    ...,
+] = (
+    (suits_pointwise, pointwise_conv),
+    (suits_depthwise, depthwise_conv),
+    (suits_unfolding, unfolded_conv),
+)
 
 #: What `pad` calls the ways to continue an image beyond its border, by the names that
 #: PyTorch uses, and what NumPy calls them.
@@ -40,19 +59,114 @@ def conv(
     Returns:
         `[batch, *spatial, features]`.
     """
-    if suits_unfolding(x, kernel, stride, dilation, groups):
-        return unfolded_conv(x, kernel, stride=stride, padding=padding)
-    axes = "DHW"[-(x.ndim - 2) :]
-    dimensions = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=tuple(stride),
-        padding=list(padding),
-        rhs_dilation=tuple(dilation),
-        dimension_numbers=dimensions,
-        feature_group_count=groups,
+    window = Window(
+        tuple(stride),
+        tuple((low, high) for low, high in padding),
+        tuple(dilation),
+        groups,
     )
+    for suits, lowering in CPU_LOWERINGS:
+        if suits(x, kernel, window):
+            return jax.lax.platform_dependent(
+                x,
+                kernel,
+                cpu=functools.partial(lowering, window=window),
+                default=functools.partial(plain_conv, window=window),
+            )
+    return plain_conv(x, kernel, window)
+
+
+def conv_general_dilated(
+    lhs: Array,
+    rhs: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    precision: Any = None,
+    preferred_element_type: Dtype | None = None,
+    **options: Any,
+) -> Array:
+    """Returns what `jax.lax.conv_general_dilated` does, by the lowering that is fast.
+
+    It takes the same arguments, so a `flax.linen.Conv` takes it as an argument; the
+    parameters stay as they are.
+    What `conv` does not do (another layout, a dilated image, groups of the batch, a
+    precision or type that is asked for) goes to JAX's own.
+
+    Args:
+        lhs: The image; `[batch, *spatial, channels]` for a lowering of ours.
+        rhs: The kernel; `[*spatial, channels / groups, features]`.
+        window_strides: Step along each spatial axis.
+        padding: `"SAME"`, `"VALID"`, `"SAME_LOWER"`, or zeros (before, after) each
+            spatial axis.
+        lhs_dilation: Distance between the image's pixels.
+        rhs_dilation: Distance between the kernel's taps.
+        dimension_numbers: As JAX's.
+        feature_group_count: Groups of channels that do not see each other.
+        batch_group_count: Groups of the batch.
+        precision: As JAX's.
+        preferred_element_type: As JAX's.
+        **options: Whatever else JAX's takes.
+
+    Example:
+        >>> from flax import linen as nn
+        >>> layer = nn.Conv(8, (3, 3), conv_general_dilated=conv_general_dilated)
+        >>> layer.init_with_output(jax.random.key(0), jnp.ones((1, 9, 9, 2)))[0].shape
+        (1, 9, 9, 8)
+    """
+    rank = lhs.ndim - 2
+    numbers = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    ours = (
+        1 <= rank <= 3
+        and numbers == _channels_last(rank)
+        and set(lhs_dilation or (1,)) == {1}
+        and batch_group_count == 1
+        and precision is None
+        and preferred_element_type in (None, lhs.dtype)
+        and lhs.dtype == rhs.dtype
+        and jnp.issubdtype(lhs.dtype, jnp.floating)
+        and not options
+    )
+    if not ours:
+        return jax.lax.conv_general_dilated(
+            lhs,
+            rhs,
+            window_strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            dimension_numbers,
+            feature_group_count,
+            batch_group_count,
+            precision,
+            preferred_element_type,
+            **options,
+        )
+    dilation = tuple(rhs_dilation or (1,) * rank)
+    if isinstance(padding, str):
+        spans = [d * (n - 1) + 1 for d, n in zip(dilation, rhs.shape, strict=False)]
+        padding = jax.lax.padtype_to_pads(
+            lhs.shape[1:-1], spans, window_strides, padding
+        )
+    return conv(
+        lhs,
+        rhs,
+        stride=window_strides,
+        padding=padding,
+        dilation=dilation,
+        groups=feature_group_count,
+    )
+
+
+def _channels_last(rank: int) -> jax.lax.ConvDimensionNumbers:
+    spatial = tuple(range(1, rank + 1))
+    image = (0, rank + 1, *spatial)
+    kernel = (rank + 1, rank, *range(rank))
+    return jax.lax.ConvDimensionNumbers(image, kernel, image)
 
 
 def pad(x: Array, padding: Sequence[tuple[int, int]], mode: str = "zeros") -> Array:

@@ -1,43 +1,29 @@
 """Convolution as one matrix product for each row of the kernel."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.window import Window
 from jaxcnn.typing import Array
 
 
-def suits_unfolding(
-    x: Array,
-    kernel: Array,
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> bool:
-    """Returns whether `unfolded_conv` is the faster lowering on this platform.
+def suits_unfolding(x: Array, kernel: Array, window: Window) -> bool:
+    """Returns whether `unfolded_conv` is the faster lowering on a CPU.
 
-    So it is on CPU for large strided kernels over many channels: XLA's gradient with
+    So it is for large strided kernels over many channels: XLA's gradient with
     respect to their input took 20 times as long (9x9 of stride 2 over 256 channels).
     """
     return (
-        jax.default_backend() == "cpu"
-        and x.ndim == 4
-        and groups == 1
-        and set(dilation) == {1}
-        and min(stride) > 1
+        x.ndim == 4
+        and window.groups == 1
+        and set(window.dilation) == {1}
+        and min(window.stride) > 1
         and min(kernel.shape[:2]) >= 5
         and kernel.shape[2] >= 32
     )
 
 
-def unfolded_conv(
-    x: Array,
-    kernel: Array,
-    *,
-    stride: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-) -> Array:
+def unfolded_conv(x: Array, kernel: Array, window: Window) -> Array:
     """Returns the cross-correlation of `x` and a kernel, both of two spatial axes.
 
     The columns under the kernel are laid side by side, once; then every row of the
@@ -46,15 +32,14 @@ def unfolded_conv(
     Args:
         x: `[batch, height, width, channels]`.
         kernel: `[rows, columns, channels, features]`.
-        stride: Step along each spatial axis.
-        padding: Zeros (before, after) each spatial axis.
+        window: Stride and padding; neither dilation nor groups.
 
     Returns:
         `[batch, *spatial, features]`, of the type of `x`.
     """
-    x = jnp.pad(x, [(0, 0), *map(tuple, padding), (0, 0)])
+    x = jnp.pad(x, [(0, 0), *window.padding, (0, 0)])
     rows, columns, channels, features = kernel.shape
-    down, right = stride
+    down, right = window.stride
     high = (x.shape[1] - rows) // down + 1
     wide = (x.shape[2] - columns) // right + 1
     shifted = [x[:, :, j : j + (wide - 1) * right + 1 : right] for j in range(columns)]
