@@ -25,7 +25,8 @@ from jaxcnn.data import (
 )
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.data.splits import parse_split
-from jaxcnn.experiment.config import ExperimentConfig, validate
+from jaxcnn.experiment.checks import validate
+from jaxcnn.experiment.config import ExperimentConfig
 from jaxcnn.experiment.devices import batch_groups, grouped, mesh_of, shard_of
 from jaxcnn.experiment.hosts import require_mesh
 from jaxcnn.experiment.objective import (

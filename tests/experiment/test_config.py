@@ -9,7 +9,7 @@ from jaxcnn.experiment import (
     ModelConfig,
     OptimizerConfig,
 )
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.flags import parse_config
 
 

@@ -18,7 +18,7 @@ from jaxcnn.experiment import (
     build,
     train,
 )
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.folder import _MAY_CHANGE
 from jaxcnn.experiment.measure import measure_run
 

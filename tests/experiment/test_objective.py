@@ -17,7 +17,8 @@ from jaxcnn.experiment import (
     train,
     training,
 )
-from jaxcnn.experiment.config import DataConfig, validate
+from jaxcnn.experiment.checks import validate
+from jaxcnn.experiment.config import DataConfig
 from jaxcnn.experiment.flags import parse_config
 from jaxcnn.experiment.measure import measure_run
 from jaxcnn.losses import balanced_weights, focal_loss, softmax_cross_entropy

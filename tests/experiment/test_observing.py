@@ -7,7 +7,7 @@ import pytest
 
 from jaxcnn.experiment import ExperimentConfig, train
 from jaxcnn.experiment.build import build
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.observing import throughput_of
 from jaxcnn.models.summary import summarize
 from jaxcnn.train import read_metrics, read_reports

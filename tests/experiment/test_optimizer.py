@@ -17,7 +17,7 @@ from jaxcnn.experiment import (
     train,
     training,
 )
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.flags import parse_config
 from jaxcnn.experiment.lr_range import RateRange, find_learning_rate
 from jaxcnn.experiment.optimizer import (

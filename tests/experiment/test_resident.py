@@ -10,7 +10,7 @@ import pytest
 from jaxcnn.data import ResidentData
 from jaxcnn.experiment import ExperimentConfig, train
 from jaxcnn.experiment.build import build
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.run import RunConfig
 from jaxcnn.train import read_metrics
 from tests.experiment.conftest import small

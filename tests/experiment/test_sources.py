@@ -11,7 +11,7 @@ import pytest
 
 from jaxcnn.data import cache_folder
 from jaxcnn.experiment import ExperimentConfig, build, train
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.flags import parse_config
 from jaxcnn.experiment.folder import _MAY_CHANGE
 

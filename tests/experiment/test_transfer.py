@@ -21,7 +21,7 @@ from jaxcnn.experiment import (
     train,
     training,
 )
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.finetune import data_name, finetune_config
 from jaxcnn.experiment.measure import measure_run
 from jaxcnn.run import RunConfig, load_run

@@ -18,7 +18,7 @@ from jaxcnn.experiment import (
     train,
     training,
 )
-from jaxcnn.experiment.config import validate
+from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.flags import parse_config
 from jaxcnn.experiment.trials import first_batches
 from jaxcnn.train import read_metrics
