@@ -10,8 +10,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxcnn.metrics import Mean
+from jaxcnn.train.forward import prepare, streams
 from jaxcnn.train.probes import Event, Probes
-from jaxcnn.train.step import _prepare, _streams
 from jaxcnn.train.task import Task
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, Batch, PyTree
@@ -146,14 +146,14 @@ def _passes(
 
     def run(variables: PyTree, batch: Batch) -> dict[str, PyTree]:
         model_state = {k: v for k, v in variables.items() if k != "params"}
-        ready = _prepare(batch, preprocess, augment, augment_key, None)
+        ready = prepare(batch, preprocess, augment, augment_key, None)
 
         def objective(params: PyTree) -> tuple[Array, dict[str, PyTree]]:
             outputs, new = model.apply(
                 {"params": params, **model_state},
                 *task.inputs(ready),
                 train=True,
-                rngs=_streams(model_key),
+                rngs=streams(model_key),
                 mutable=list(model_state),
             )
             losses = task.loss(outputs, ready)

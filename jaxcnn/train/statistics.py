@@ -9,8 +9,8 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.train.activations import layer_outputs
+from jaxcnn.train.forward import apply_model, measure, prepare, step_keys, streams
 from jaxcnn.train.state import TrainState, require_train_argument
-from jaxcnn.train.step import _apply, _measure, _prepare, _step_keys, _streams
 from jaxcnn.train.task import Task
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, Batch, PyTree
@@ -62,21 +62,21 @@ def make_layer_statistics(
         model = model.clone(axis_name=None)
 
     def statistics(state: TrainState, batch: Batch) -> Statistics:
-        augment_key, model_key = _step_keys(state, None)
-        batch = _prepare(batch, preprocess, augment, augment_key, None)
+        augment_key, model_key = step_keys(state, None)
+        batch = prepare(batch, preprocess, augment, augment_key, None)
 
         def outputs(params: PyTree, batch: Batch) -> Any:
-            return _apply(
+            return apply_model(
                 model,
                 {"params": params, **state.model_state},
                 task.inputs(batch),
                 train=True,
-                rngs=_streams(model_key),
+                rngs=streams(model_key),
                 mutable=list(state.model_state),
             )
 
         def objective(params: PyTree) -> Array:
-            loss, _ = _measure(task, outputs(params, batch)[0], batch)
+            loss, _ = measure(task, outputs(params, batch)[0], batch)
             value = loss.total / jnp.sum(batch["mask"])
             return value if penalty is None else value + penalty(params)
 

@@ -8,11 +8,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax.errors import (
-    ScopeCollectionNotFound,
-    ScopeParamNotFoundError,
-    ScopeParamShapeError,
-)
 from jax import lax
 
 from jaxcnn.data.preprocess import to_float
@@ -20,10 +15,11 @@ from jaxcnn.layers.checks import check_number
 from jaxcnn.metrics import Mean
 from jaxcnn.train.accumulate import accumulated
 from jaxcnn.train.finite import all_finite, stays_finite
+from jaxcnn.train.forward import apply_model, measure, prepare, step_keys, streams
 from jaxcnn.train.freezing import Freezing
 from jaxcnn.train.loss_scale import LossScale, scale_of, skip_overflow, unscaled
 from jaxcnn.train.state import TrainState, require_train_argument
-from jaxcnn.train.task import Metrics, Task, require_means
+from jaxcnn.train.task import Metrics, Task
 from jaxcnn.tree import describe_differences
 from jaxcnn.typing import Array, Batch, PyTree
 
@@ -91,8 +87,8 @@ def make_train_step(
         freeze = Freezing(freeze)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        augment_key, model_key = _step_keys(state, axis_name)
-        batch = _prepare(batch, preprocess, augment, augment_key, axis_name)
+        augment_key, model_key = step_keys(state, axis_name)
+        batch = prepare(batch, preprocess, augment, augment_key, axis_name)
         count = _sum(jnp.sum(batch["mask"]), axis_name)
         shares = accumulate * (1 if axis_name is None else lax.axis_size(axis_name))
         scale = None if loss_scale is None else scale_of(state)
@@ -105,18 +101,18 @@ def make_train_step(
                 params = freeze.stopped(params)
                 inference = freeze.inference(params, model_state)
             with inference:
-                outputs, changed = _apply(
+                outputs, changed = apply_model(
                     model,
                     {"params": params, **model_state},
                     task.inputs(batch),
                     train=True,
-                    rngs=_streams(key),
+                    rngs=streams(key),
                     mutable=list(model_state),
                 )
             if freeze is not None:
                 changed = freeze.kept(params, dict(changed), model_state)
             _require_same_collections(changed, model_state)
-            loss, metrics = _measure(task, outputs, batch)
+            loss, metrics = measure(task, outputs, batch)
             # The share of this device and microbatch; they add up to the global mean.
             value = loss.total / count
             if penalty is not None:
@@ -181,9 +177,9 @@ def make_eval_step(
     require_train_argument(model)
 
     def eval_step(state: TrainState, batch: Batch) -> Metrics:
-        batch = _prepare(batch, preprocess, None, None, axis_name)
-        outputs = _apply(model, state.variables, task.inputs(batch), train=False)
-        _, metrics = _measure(task, outputs, batch)
+        batch = prepare(batch, preprocess, None, None, axis_name)
+        outputs = apply_model(model, state.variables, task.inputs(batch), train=False)
+        _, metrics = measure(task, outputs, batch)
         return _sum(metrics, axis_name)
 
     eval_step.axis_name = axis_name
@@ -206,40 +202,9 @@ def make_predict_step(
         images = to_float(images)
         if preprocess is not None:
             images = preprocess(images)
-        return _apply(model, variables, (images,), train=False)
+        return apply_model(model, variables, (images,), train=False)
 
     return predict
-
-
-def _apply(
-    model: nn.Module, variables: PyTree, inputs: tuple[Any, ...], **options: Any
-) -> Any:
-    """Returns `model.apply(...)`, with a shape that does not fit as a ValueError."""
-    try:
-        return model.apply(variables, *inputs, **options)
-    except (ScopeParamNotFoundError, ScopeCollectionNotFound) as error:
-        raise ValueError(
-            f"The state is not one of {type(model).__name__}: {error} "
-            "Make it with init_state for the same model."
-        ) from error
-    except ScopeParamShapeError as error:
-        shapes = [list(leaf.shape) for leaf in jax.tree.leaves(inputs)]
-        raise ValueError(
-            f"Input of shape {', '.join(map(str, shapes))} does not fit the parameters "
-            f"of {type(model).__name__}, which were made for another: {error}"
-        ) from error
-
-
-def _step_keys(state: TrainState, axis_name: str | None) -> tuple[Array, Array]:
-    """Returns the keys of this step's augmentation and of the model.
-
-    Functions of the step, so that resuming repeats and skips nothing. Augmentation
-    folds in the example's position; the model's key differs per mapped device.
-    """
-    augment_key, model_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
-    if axis_name is not None:
-        model_key = jax.random.fold_in(model_key, lax.axis_index(axis_name))
-    return augment_key, model_key
 
 
 def _require_same_collections(changed: Any, model_state: Any) -> None:
@@ -263,49 +228,6 @@ def _updated(
         model_state=model_state,
         opt_state=opt_state,
     )
-
-
-def _prepare(
-    batch: Batch,
-    preprocess: Callable[[Array], Array] | None,
-    augment: Callable[[Array, Batch], Batch] | None,
-    key: Array | None,
-    axis_name: str | None,
-) -> dict[str, Any]:
-    """Returns the batch as the model and the task see it: floats, with a mask."""
-    batch = dict(batch)
-    first = jax.tree.leaves(batch)[0]
-    size = first.shape[0]
-    batch.setdefault("mask", jnp.ones(size, jnp.float32))
-    for name in ("image", "target"):
-        if name in batch:
-            batch[name] = to_float(batch[name])
-    if augment is not None:
-        start = 0 if axis_name is None else lax.axis_index(axis_name) * size
-        batch.setdefault("position", start + jnp.arange(size, dtype=jnp.int32))
-        batch = dict(augment(key, batch))
-    if preprocess is not None and "image" in batch:
-        batch["image"] = preprocess(batch["image"])
-    return batch
-
-
-def _measure(task: Task, outputs: PyTree, batch: Batch) -> tuple[Mean, Metrics]:
-    values, mask = task.loss(outputs, batch), batch["mask"]
-    if values.shape != mask.shape:
-        raise ValueError(
-            "Task.loss must return one value per example, "
-            f"{list(mask.shape)}, got {list(values.shape)}."
-        )
-    loss = Mean.of(values, mask)
-    metrics = {"loss": loss, **task.metrics(outputs, batch)}
-    require_means(metrics)
-    return loss, metrics
-
-
-def _streams(key: Array) -> dict[str, Array]:
-    """Returns keys for `make_rng`: dropout, and "params" for any other stream."""
-    dropout, other = jax.random.split(key)
-    return {"dropout": dropout, "params": other}
 
 
 def _sum(tree: PyTree, axis_name: str | None) -> PyTree:
