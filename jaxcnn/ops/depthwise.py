@@ -52,7 +52,7 @@ def depthwise_conv(x: Array, kernel: Array, window: Window) -> Array:
     multiplier = kernel.shape[-1] // x.shape[-1]
     if multiplier > 1:
         x = jnp.repeat(x, multiplier, axis=-1)
-    x, kernel = vary_alike(x.astype(wide), kernel[:, :, 0].astype(wide))
+    x, kernel = vary_alike(x.astype(wide), kernel.astype(wide))
     return _depthwise(x, kernel, window).astype(dtype)
 
 
@@ -61,7 +61,8 @@ def _depthwise(x: Array, kernel: Array, window: Window) -> Array:
     sizes = window.sizes(x.shape[1:3], kernel.shape[:2])
     padded = _padded(x, window.padding)
     terms = [
-        part * kernel[tap] for tap, part in _shifted(padded, kernel, window, sizes)
+        part * _tap(kernel, tap)
+        for tap, part in _shifted(padded, kernel, window, sizes)
     ]
     return functools.reduce(jnp.add, terms)
 
@@ -111,7 +112,8 @@ def _input_gradient(
     flat = window._replace(stride=(1, 1))
     mirrored = kernel[::-1, ::-1]
     terms = [
-        part * mirrored[tap] for tap, part in _shifted(g, kernel, flat, shape[1:3])
+        part * _tap(mirrored, tap)
+        for tap, part in _shifted(g, kernel, flat, shape[1:3])
     ]
     return functools.reduce(jnp.add, terms)
 
@@ -119,7 +121,7 @@ def _input_gradient(
 def _kernel_gradient(
     x: Array, g: Array, shape: tuple[int, ...], window: Window
 ) -> Array:
-    """Returns the gradient by the kernel, `[rows, columns, channels]`.
+    """Returns the gradient by the kernel, `[rows, columns, 1, channels]`.
 
     A sum over shifted slices is slow in XLA. So the products of a few rows are added
     where they are made; what is left, an eighth, is written, and a matrix product with
@@ -144,6 +146,12 @@ def _kernel_gradient(
     sums = jax.lax.optimization_barrier(sums)
     ones = jnp.ones((batch * rows * width,), g.dtype)
     return jnp.stack([ones @ s.reshape(-1, channels) for s in sums]).reshape(shape)
+
+
+def _tap(kernel: Array, tap: tuple[int, int]) -> Array:
+    """Returns one tap's weights, `[1, 1, 1, channels]`."""
+    row, column = tap
+    return kernel[row : row + 1, column : column + 1]
 
 
 def _padded(x: Array, padding: tuple[tuple[int, int], ...]) -> Array:
