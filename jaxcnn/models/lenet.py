@@ -9,7 +9,6 @@ from jaxcnn.layers.activation import Activation, make_activation
 from jaxcnn.layers.checks import check_choice, check_images, check_number
 from jaxcnn.layers.initializers import Initializer, make_initializer
 from jaxcnn.ops import avg_pool, max_pool
-from jaxcnn.ops.convolution import conv_general_dilated
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
 
@@ -47,7 +46,6 @@ class LeNet(nn.Module):
                 padding="VALID",
                 kernel_init=kernel_init,
                 dtype=self.dtype,
-                conv_general_dilated=conv_general_dilated,
                 name=f"conv{number}",
             )(x)
             x = nn.relu(max_pool(x, 2))

@@ -15,7 +15,7 @@ from jaxcnn.typing import Array
 _WIDTH = 64
 
 # With more channels than this a product for each tap is wide enough as it is.
-_FEW_CHANNELS = 32
+_FEW_CHANNELS = 64
 
 
 def suits_products(x: Array, kernel: Array, window: Window) -> bool:
@@ -23,14 +23,16 @@ def suits_products(x: Array, kernel: Array, window: Window) -> bool:
 
     XLA makes the gradient by a small kernel over few channels a convolution whose
     "kernel" is as large as the image, and puts the batch last for it: at 16 channels
-    and 32x32 pixels that takes ten times as long as the forward pass.
+    and 32x32 pixels that takes eight times as long as the forward pass. Of 5x5 kernels
+    over few pixels, as in LeNet, XLA's gradient is as fast.
     """
     return (
         x.ndim == 4
         and window.groups == 1
         and set(window.dilation) == {1}
         and x.dtype == jnp.float32
-        and 3 <= max(kernel.shape[:2]) <= 5
+        and tuple(kernel.shape[:2]) == (3, 3)
+        and kernel.shape[2] <= kernel.shape[3]
         and all(min(pair) >= 0 for pair in window.padding)
         and 0 not in x.shape
         and min(window.sizes(x.shape[1:3], kernel.shape[:2])) > 0
