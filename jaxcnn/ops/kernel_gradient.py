@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxcnn.ops.window import Window, plain_conv, vary_alike
 from jaxcnn.typing import Array
 
-# Neighbouring positions of the output that one row of a matrix holds: about so many
-# values in all. Fewer make the product thin, more compute pairs that nobody asks for.
-_WIDTH = 64
+# Neighbouring positions of the output that one row of a matrix holds where there are
+# few features. With one the product is thin; eight were no faster.
+_SIDE = 4
+_FEW_FEATURES = 32
 
 # With more channels than this a product for each tap is wide enough as it is.
 _FEW_CHANNELS = 64
@@ -155,6 +156,6 @@ def _spans(x: Array, window: Window, side: int, count: int, span: int) -> Array:
 
 
 def _side_by_side(width: int, features: int) -> int:
-    """Returns the divisor of the width that fills a row of the matrix best."""
-    wanted = max(1, _WIDTH // features)
-    return max(t for t in range(1, wanted + 1) if width % t == 0)
+    """Returns how many positions share a row of the matrix: they divide the width."""
+    most = _SIDE if features <= _FEW_FEATURES else 1
+    return max(t for t in range(1, most + 1) if width % t == 0)
