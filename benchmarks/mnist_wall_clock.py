@@ -94,6 +94,7 @@ def side_jaxcnn() -> None:
 
     import jaxcnn
     from jaxcnn.data import EvalData, TrainData, from_arrays
+    from jaxcnn.optim import make_optimizer, make_schedule
 
     imported = time.perf_counter()
     arrays = np.load(settings["path"])
@@ -104,8 +105,8 @@ def side_jaxcnn() -> None:
     data = TrainData(train, settings["batch_size"], settings["seed"])
     steps = settings["epochs"] * data.steps_per_epoch
     model, task = jaxcnn.create_model("lenet5"), jaxcnn.classification()
-    rate = jaxcnn.make_schedule("one_cycle", settings["rate"], steps)
-    tx = jaxcnn.make_optimizer("adam", rate)
+    rate = make_schedule("one_cycle", settings["rate"], steps)
+    tx = make_optimizer("adam", rate)
     key = jax.random.key(settings["seed"])
     state = jaxcnn.init_state(model, tx, key, data[0]["image"][:1])
     step = jaxcnn.parallelize(jaxcnn.make_train_step(model, tx, task), "jit")

@@ -87,6 +87,8 @@ class _Walk:
         if name in RULES:
             moved = RULES[name](eqn, inputs)
             views = moved if name == "split" else [self.union(moved)]
+        elif (inner := _elsewhere(eqn)) is not None:
+            views = self.run(inner, inputs[1:])
         elif (inner := _called(eqn)) is not None:
             views = self.run(inner, inputs)
         elif _is_pointwise(eqn, inputs):
@@ -125,6 +127,18 @@ def _largest(view: View) -> int | None:
     if not view or None in view.values():
         return None
     return max(seen.size for seen in view.values())
+
+
+def _elsewhere(eqn: Any) -> core.Jaxpr | None:
+    """Returns what a choice by platform does on those that it does not name.
+
+    `jax.lax.platform_dependent` computes the same on all of them, and there a
+    convolution is one operation.
+    """
+    platforms = eqn.params.get("branches_platforms")
+    if eqn.primitive.name != "cond" or not platforms or platforms[-1] is not None:
+        return None
+    return eqn.params["branches"][-1].jaxpr
 
 
 def _called(eqn: Any) -> core.Jaxpr | None:

@@ -25,6 +25,7 @@ def suits_depthwise(x: Array, kernel: Array, window: Window) -> bool:
     """
     return (
         x.ndim == 4
+        and jnp.issubdtype(x.dtype, jnp.floating)
         and window.groups == x.shape[-1] > 1
         and math.prod(kernel.shape[:2]) <= _MOST_TAPS
         and all(min(pair) >= 0 for pair in window.padding)
