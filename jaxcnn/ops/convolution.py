@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.ops.depthwise import depthwise_conv, suits_depthwise
+from jaxcnn.ops.kernel_gradient import products_conv, suits_products
 from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.ops.window import Window, plain_conv
@@ -25,6 +26,7 @@ CPU_LOWERINGS: tuple[
     (suits_pointwise, pointwise_conv),
     (suits_depthwise, depthwise_conv),
     (suits_unfolding, unfolded_conv),
+    (suits_products, products_conv),
 )
 
 #: What `pad` calls the ways to continue an image beyond its border, by the names that

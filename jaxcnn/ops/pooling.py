@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import os
 from collections.abc import Sequence
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxcnn.ops.overlapping import Windows, unrolled_max_pool, unrolled_sum_pool
 from jaxcnn.typing import Array
 
 Size = int | Sequence[int]
@@ -18,6 +20,8 @@ Padding = str | int | Sequence[tuple[int, int]]
 # The windows are unrolled: beyond this many positions compilation costs more than it
 # saves.
 _MOST_UNROLLED = 16
+
+_DETERMINISTIC = "xla_gpu_deterministic_ops"
 
 
 def max_pool(
@@ -33,7 +37,9 @@ def max_pool(
     The gradient goes to the first of equal values, in the order of rows, as in
     PyTorch. Where windows neither overlap nor pad, as in almost every network, it is
     an elementwise selection: on CPU about seven times faster than the
-    select-and-scatter that XLA derives from `reduce_window`.
+    select-and-scatter that XLA derives from `reduce_window`. Small windows that overlap
+    or pad are written out as selections on CPU, and on GPUs where XLA is told to be
+    deterministic, since its own gradient does not compile there.
 
     Args:
         x: `[batch, *spatial, channels]`, of any number of spatial axes.
@@ -63,7 +69,11 @@ def max_pool(
     unpadded = padding != "SAME" and not any(map(any, padding))
     if window == stride and unpadded and math.prod(window) <= _MOST_UNROLLED:
         return _max_pool_blocks(x, window)
-    return nn.max_pool(x, window, stride, padding)
+
+    def plain(x: Array) -> Array:
+        return nn.max_pool(x, window, stride, padding)
+
+    return _unrolled(unrolled_max_pool, plain, x, window, stride, padding)
 
 
 def avg_pool(
@@ -113,7 +123,7 @@ def avg_pool(
         "avg_pool", x, window, stride, padding, ceil_mode
     )
     if padding == "SAME" or not ceil_mode:
-        return nn.avg_pool(x, window, stride, padding, count_include_pad)
+        return _average(x, window, stride, padding, count_include_pad)
     inside = (
         _pairs("avg_pool", x, given) if count_include_pad else [(0, 0)] * len(window)
     )
@@ -169,6 +179,47 @@ def global_max_pool(x: Array) -> Array:
         [[5, 8]]
     """
     return jnp.max(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+def _average(x, window, stride, padding, count_include_pad):
+    """Returns the mean of each window, without windows that are rounded up."""
+
+    def plain(x: Array) -> Array:
+        return nn.avg_pool(x, window, stride, padding, count_include_pad)
+
+    def unrolled(x: Array, windows: Windows) -> Array:
+        total = unrolled_sum_pool(x, windows)
+        if count_include_pad:
+            return total / math.prod(windows.size)
+        rows = zip(x.shape[1:-1], *windows, strict=True)
+        counts = [_counts(n, w, s, pair, (0, 0)) for n, w, s, pair in rows]
+        counts = functools.reduce(np.multiply.outer, counts)[None, ..., None]
+        return total / counts.astype(x.dtype)
+
+    return _unrolled(unrolled, plain, x, window, stride, padding)
+
+
+def _unrolled(pool, plain, x, window, stride, padding):
+    """Returns what `pool` computes where that is faster or alone works, or `plain`."""
+    floats = jnp.issubdtype(x.dtype, jnp.floating)
+    if not floats or math.prod(window) > _MOST_UNROLLED or 0 in x.shape:
+        return plain(x)
+    if padding == "SAME":
+        padding = jax.lax.padtype_to_pads(x.shape[1:-1], window, stride, padding)
+    windows = Windows(window, stride, tuple(map(tuple, padding)))
+    unrolled = functools.partial(pool, windows=windows)
+    if _is_deterministic():
+        return jax.lax.platform_dependent(
+            x, cpu=unrolled, cuda=unrolled, rocm=unrolled, default=plain
+        )
+    return jax.lax.platform_dependent(x, cpu=unrolled, default=plain)
+
+
+def _is_deterministic() -> bool:
+    # XLA reads it there too, and has no gradient of `reduce_window` under it.
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    given = [f.partition("=") for f in flags if f.startswith("--" + _DETERMINISTIC)]
+    return bool(given) and given[-1][2].lower() in ("", "true", "1")
 
 
 def _sum(x, window, stride, padding):
