@@ -84,14 +84,14 @@ def pretraining(folder: Path) -> ExperimentConfig:
         optimizer=OptimizerConfig(
             "nesterov", 0.1, schedule="one_cycle", weight_decay=5e-4
         ),
-        epochs=8,
+        epochs=4,
     )
 
 
 def transfer(args: argparse.Namespace) -> ExperimentConfig:
     """Returns what all runs of a transfer share, with the weights to start from."""
     cifar = args.case == "cifar"
-    data, epochs = f"npz:{args.folder / 'last.npz'}", 10
+    data, epochs = f"npz:{args.folder / 'last.npz'}", 6
     weights = str(args.folder / "pretrain")
     if not cifar:
         data, epochs, weights = f"npz:{args.xrays}", 3, args.weights

@@ -24,7 +24,8 @@ class TransferConfig:
     small_below: int = 1000
     """Strategy auto: images a class, on average, below which data are small."""
     cut_at: str | None = None
-    """Path of the submodule behind which a new head stands, such as stage2_block3."""
+    """Path of the submodule behind which a new head stands, such as stage2_block3; or
+    before:PATH."""
     freeze: str | None = None
     """all (but the head), through:PATH, none, or a regex of parameters."""
     statistics: Literal["frozen", "adapt"] = "frozen"

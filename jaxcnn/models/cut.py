@@ -13,6 +13,9 @@ from jaxcnn.ops import global_average_pool
 from jaxcnn.tree import nearest
 from jaxcnn.typing import Array
 
+#: What stands before the path of a submodule whose input is wanted.
+BEFORE = "before:"
+
 
 class Head(nn.Module):
     """Dense layers `hidden1`, ... with ReLU, and `out`.
@@ -51,7 +54,8 @@ class WithHead(nn.Module):
     Attributes:
         body: The model.
         head: What gets the output of the body.
-        cut_at: Path of the submodule whose output is taken; `""` is the body's own.
+        cut_at: Path of the submodule whose output is taken, or `"before:PATH"` for its
+            input; `""` is the body's own output.
         pool: Whether the output is averaged over its positions and made float32.
     """
 
@@ -94,8 +98,9 @@ def with_head(
         num_classes: Logits out.
         cut_at: Path of a submodule such as `"stage1_block3"`, see `feature_info`: the
             head stands behind it, and what follows in the model is neither created nor
-            computed. None: behind all, in place of the model's own head, for which it
-            needs a field `num_classes` that may be 0.
+            computed. `"before:PATH"`: in its place, so behind the activation and the
+            pool that may be between two convolutions. None: behind all, in place of the
+            model's own head, for which it needs a field `num_classes` that may be 0.
         hidden: Units of hidden layers of the head.
         dropout: Share of the units in front of each dense layer dropped in training.
         head: A module of your own in place of all this; it gets the output as it is,
@@ -138,9 +143,10 @@ class _Reached(Exception):
 
 
 def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any:
-    """Returns the output of a submodule; what would follow it is not called."""
+    """Returns what is at a cut; what would follow it is not called."""
     if not path:
         return body(images, train=train)
+    wanted = path.removeprefix(BEFORE)
     start, called = len(body.path), {}
     depth = 0
 
@@ -155,8 +161,10 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
             return call(*args, **kwargs)
         name = "/".join(context.module.path[start:])
         called[name] = None
-        if name != path:
+        if name != wanted:
             return call(*args, **kwargs)
+        if path != wanted:
+            raise _Reached(args[0])
         depth += 1
         output = call(*args, **kwargs)
         depth -= 1
@@ -174,5 +182,5 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
     raise ValueError(
         f"cut_at={path!r}: {type(body).__name__} calls no such submodule before its "
         "head."
-        f"{nearest(path, called)}"
+        f"{nearest(wanted, called)}"
     )

@@ -66,9 +66,9 @@ class Depth:
         """
         body = self.model.body if isinstance(self.model, WithHead) else self.model
         if has_endpoints(body):
-            return [path for path in endpoint_paths(body) if path in self._called]
+            return [path for path in endpoint_paths(body) if path in self.called]
         owners = {name.split("/")[0] for name in self.names}
-        return [path for path in self._called if path in owners]
+        return [path for path in self.called if path in owners]
 
     @functools.cached_property
     def stages(self) -> list[list[str]]:
@@ -91,8 +91,8 @@ class Depth:
         """
         if path in self._needed:
             return self._needed[path]
-        if path not in self._called:
-            near = nearest(path, self._called)
+        if path not in self.called:
+            near = nearest(path, self.called)
             raise ValueError(
                 f"{type(self.model).__name__} calls no submodule {path!r}.{near}"
             )
@@ -167,7 +167,7 @@ class Depth:
         return needed
 
     @functools.cached_property
-    def _called(self) -> list[str]:
+    def called(self) -> list[str]:
         """The paths of the submodules in the order of their first call."""
         called: dict[str, None] = {}
 

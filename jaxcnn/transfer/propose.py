@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from flax import linen as nn
 
 from jaxcnn.layers.checks import check_number
+from jaxcnn.models.cut import BEFORE
 from jaxcnn.models.depth import Depth
 
 #: Images a class, on average, below which data are called small.
@@ -21,8 +22,8 @@ class TransferProposal:
         strategy: `"new_head"`, `"cut_early"`, `"fine_tune"` or `"retrain"`.
         reason: Why, in words, with the numbers.
         freeze: What `freeze_pattern` takes: `"all"` or `"none"`.
-        cut_at: Path of the submodule behind which the new head is to stand, or None;
-            None too where no model was given.
+        cut_at: Where the new head is to stand, as `with_head` takes it, or None; None
+            too where no model was given.
         lr_decay: Factor of the learning rate from each stage to the one before it.
     """
 
@@ -132,7 +133,11 @@ def propose_strategy(
 
 
 def middle_stage(model: nn.Module, image_shape: tuple[int, ...]) -> str:
-    """Returns the path of the submodule that ends the middle stage of a model."""
+    """Returns where to cut a model in the middle of its stages, for `with_head`.
+
+    Behind a block that is a submodule; where a stage ends with a bare convolution or
+    norm, before the next convolution, so that activation and pool are kept.
+    """
     depth = Depth(model, image_shape)
     head = set(depth.head)
     paths = [path for path in depth.paths if not head & set(depth.through(path))]
@@ -140,7 +145,13 @@ def middle_stage(model: nn.Module, image_shape: tuple[int, ...]) -> str:
         raise ValueError(
             f"{type(model).__name__} has no submodule in front of its head to cut at."
         )
-    return paths[(len(paths) - 1) // 2]
+    path = paths[(len(paths) - 1) // 2]
+    called, owners = depth.called, {name.rpartition("/")[0] for name in depth.names}
+    if path not in owners:
+        return path
+    kernels = {name.removesuffix("/kernel") for name in set(depth.names) - head}
+    behind = [later for later in called[called.index(path) + 1 :] if later in kernels]
+    return BEFORE + behind[0] if behind else path
 
 
 _STRATEGIES = {

@@ -66,7 +66,7 @@ def test_runs_of_a_case_differ_in_strategy_rate_and_seed_alone(tmp_path, cases):
     ]
     assert len({run.run for run in runs}) == len(runs) == 5 * 2 * 5
     assert all(run.data == runs[0].data for run in runs)
-    assert {(run.epochs, run.model.name) for run in runs} == {(10, "cnn")}
+    assert {(run.epochs, run.model.name) for run in runs} == {(6, "cnn")}
     assert all(run.data.test_split == "" for run in runs)
 
 

@@ -54,6 +54,20 @@ def test_a_cut_gives_the_head_what_the_submodule_gives(path):
     )
 
 
+def test_a_cut_before_a_submodule_takes_its_input():
+    images = images_of(2, 8, 8, 1)
+    model = with_head(Net(), 3, cut_at="before:second")
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    assert set(variables["params"]) == {"first", "head"}
+    first = nn.Conv(4, (3, 3)).apply({"params": variables["params"]["first"]}, images)
+    head = variables["params"]["head"]
+    inside = nn.relu(first).mean((1, 2))
+    expected = inside @ head["kernel"] + head["bias"][None]
+    np.testing.assert_allclose(
+        model.apply(variables, images), expected, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_a_cut_computes_nothing_behind_it():
     images = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
 
@@ -123,6 +137,7 @@ def test_every_family_is_cut_at_its_second_endpoint(name):
     [
         ({}, "no field num_classes that could be 0"),
         ({"cut_at": "frist"}, "cut_at='frist'.*Did you mean 'first'"),
+        ({"cut_at": "before:thrid"}, "cut_at='before:thrid'.*Did you mean 'third'"),
         ({"cut_at": "first", "dropout": 1.0}, "dropout must be a number"),
         ({"cut_at": "first", "hidden": (0,)}, "hidden"),
         ({"head": Net(), "dropout": 0.5}, "not with head="),

@@ -30,7 +30,11 @@ def test_what_is_small_is_an_option():
 def test_the_cut_is_behind_the_middle_stage():
     model = Cnn(features=(2, 3, 4), num_classes=5)
     found = propose_transfer(9, False, 3, model=model, image_shape=(8, 8, 1))
-    assert found.cut_at == "stage2_conv1"
+    assert found.cut_at == "before:stage3_conv1"  # so behind activation and pool
+    last = propose_strategy(
+        "cut_early", model=Cnn(features=(2,)), image_shape=(8, 8, 1)
+    )
+    assert last.cut_at == "stage1_conv1"
 
 
 @pytest.mark.parametrize(
