@@ -95,6 +95,25 @@ def _input_gradient(
     g: Array, kernel: Array, shape: tuple[int, ...], window: Window
 ) -> Array:
     """Returns the gradient by `x`: the mirrored kernel over `g`, pulled apart."""
+    edges = [
+        (*pair, s - 1)
+        for pair, s in zip(_edges(g, kernel, shape, window), window.stride, strict=True)
+    ]
+    g = jax.lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    g = jax.lax.optimization_barrier(g)
+    flat = window._replace(stride=(1, 1))
+    mirrored = kernel[::-1, ::-1]
+    terms = [
+        part * _tap(mirrored, tap)
+        for tap, part in _shifted(g, kernel, flat, shape[1:3])
+    ]
+    return functools.reduce(jnp.add, terms)
+
+
+def _edges(
+    g: Array, kernel: Array, shape: tuple[int, ...], window: Window
+) -> list[tuple[int, int]]:
+    """Returns what `_input_gradient` pads each spatial axis of `g` by."""
     edges = []
     for n, taps, size, s, d, (low, _) in zip(
         shape[1:3],
@@ -107,16 +126,8 @@ def _input_gradient(
     ):
         span = d * (taps - 1)
         before = span - low
-        edges.append((before, n + span - before - (s * (size - 1) + 1), s - 1))
-    g = jax.lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    g = jax.lax.optimization_barrier(g)
-    flat = window._replace(stride=(1, 1))
-    mirrored = kernel[::-1, ::-1]
-    terms = [
-        part * _tap(mirrored, tap)
-        for tap, part in _shifted(g, kernel, flat, shape[1:3])
-    ]
-    return functools.reduce(jnp.add, terms)
+        edges.append((before, n + span - before - (s * (size - 1) + 1)))
+    return edges
 
 
 def _kernel_gradient(
@@ -126,27 +137,34 @@ def _kernel_gradient(
 
     A sum over shifted slices is slow in XLA. So the products of a few rows are added
     where they are made; what is left, an eighth, is written, and a matrix product with
-    ones adds it up.
+    ones adds it up. Eight rows of ones: a product with a vector becomes a loop, into
+    which XLA fuses everything before it.
     """
     batch, height, width, channels = g.shape
     rows = -(-height // _ROWS)
     parts = -(-height // rows)
     missing = parts * rows - height
-    g = jnp.pad(g, ((0, 0), (0, missing), (0, 0), (0, 0)))
+    kernel = jax.ShapeDtypeStruct(shape, g.dtype)
+    # As padded for the input's gradient, which XLA then computes once for both. What
+    # makes `g` (a norm's gradient) would else be computed again in every product.
+    edges = [(max(a, 0), max(b, 0)) for a, b in _edges(g, kernel, x.shape, window)]
+    (top, bottom), (left, _) = edges
+    g = _padded(g, ((top, max(bottom, missing)), edges[1]))
+    g = g[:, :, left : left + width]
     (low, high), columns = window.padding
     high = max(high, high + window.stride[0] * missing)
     padded = _padded(x, ((low, high), columns))
     sums = []
-    kernel = jax.ShapeDtypeStruct(shape, g.dtype)
     for _, part in _shifted(padded, kernel, window, (parts * rows, width)):
         products = [
-            part[:, i * rows : (i + 1) * rows] * g[:, i * rows : (i + 1) * rows]
+            part[:, i * rows : (i + 1) * rows]
+            * g[:, top + i * rows : top + (i + 1) * rows]
             for i in range(parts)
         ]
         sums.append(functools.reduce(jnp.add, products))
     sums = jax.lax.optimization_barrier(sums)
-    ones = jnp.ones((batch * rows * width,), g.dtype)
-    return jnp.stack([ones @ s.reshape(-1, channels) for s in sums]).reshape(shape)
+    ones = jnp.ones((8, batch * rows * width), g.dtype)
+    return jnp.stack([(ones @ s.reshape(-1, channels))[0] for s in sums]).reshape(shape)
 
 
 def _tap(kernel: Array, tap: tuple[int, int]) -> Array:
