@@ -167,6 +167,7 @@ def test_a_measure_has_its_own_options(monkeypatch):
     assert given == [["--rounds", "3"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lenet", "mobilenet_v2", "conv_autoencoder"])
 def test_plain_layers_do_the_work_that_the_summary_counts(name):
     row = ROWS[name]
@@ -178,6 +179,7 @@ def test_plain_layers_do_the_work_that_the_summary_counts(name):
     assert macs == jaxcnn.summarize(model, (1, *row.image)).macs
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lenet", "conv_autoencoder"])
 def test_plain_layers_compute_the_same(name):
     model = jaxcnn.create_model(name, **ROWS[name].options)
@@ -277,6 +279,7 @@ def test_decoding_is_timed(tmp_path):
     assert 0 < low <= row["images_per_second"] <= high
 
 
+@pytest.mark.thorough
 @pytest.mark.parity
 def test_augmentation_is_timed_in_three_ways():
     rows = augment.measure("crop_flip", rounds=2, seconds=0.01)

@@ -106,7 +106,7 @@ def expected_prints(block: Block):
 
 
 #: Pages that train or compile for long: their code runs with the thorough tests.
-LONG = {"using", "finetuning"}
+LONG = {"using", "finetuning", "mixed_precision", "cnn_nd", "add_a_model"}
 LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
 

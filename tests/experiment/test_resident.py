@@ -23,6 +23,7 @@ def resident(config, steps_per_call=None):
     return dataclasses.replace(config, data=data, steps_per_call=steps_per_call)
 
 
+@pytest.mark.thorough
 def test_a_resident_run_is_the_run_from_the_host(finished, tmp_path):
     result, _ = quietly(resident(small(tmp_path / "run")))
     assert_same(result.state, finished[0].state)

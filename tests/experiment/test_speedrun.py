@@ -65,6 +65,7 @@ def test_whitening_damps_directions_without_variance():
     )
 
 
+@pytest.mark.thorough
 def test_a_dirac_kernel_gives_its_inputs_first():
     kernel = cifar.dirac(jax.random.key(0), (3, 3, 4, 6))
     x = jax.random.normal(jax.random.key(1), (1, 5, 5, 4))
@@ -79,6 +80,7 @@ def test_a_dirac_kernel_gives_its_inputs_first():
     assert np.asarray(narrow).sum() == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6)])
 def test_muons_matrices_have_singular_values_near_one(shape):
     values = jnp.linspace(0.2, 1, 6)
@@ -94,6 +96,7 @@ def test_muons_matrices_have_singular_values_near_one(shape):
     np.testing.assert_allclose(mixed, np.diag(np.diag(mixed)), atol=0.05)
 
 
+@pytest.mark.thorough
 def test_muon_sets_the_length_of_a_kernel_and_moves_it_by_the_rate():
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 4, 8))
     gradient = jax.random.normal(jax.random.key(1), kernel.shape)
@@ -106,6 +109,7 @@ def test_muon_sets_the_length_of_a_kernel_and_moves_it_by_the_rate():
     np.testing.assert_allclose(kernel + again, length - 0.2 * change, atol=2e-2)
 
 
+@pytest.mark.thorough
 def test_shifts_mirror_the_border_and_differ_by_image():
     image = jnp.arange(16.0).reshape(1, 4, 4, 1)
     batch = {"image": jnp.tile(image, (64, 1, 1, 1))}
@@ -152,6 +156,7 @@ def test_every_parameter_has_a_rate_but_the_whitening_kernel(name):
     assert set(kinds.values()) == {"frozen", "whiten", "norms", "head", "filters"}
 
 
+@pytest.mark.thorough
 def test_the_bias_of_the_whitening_stops_early():
     recipe = dataclasses.replace(cifar.RECIPES["nesterov"], batch_size=10)
     params = {"whiten": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}

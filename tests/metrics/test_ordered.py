@@ -21,6 +21,7 @@ def graded(seed, count):
     return jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.int32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_confusion_matrix_under_a_mask_and_in_parts(seed):
     logits, labels = graded(seed, 60)

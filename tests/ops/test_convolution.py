@@ -150,6 +150,7 @@ def test_what_does_not_pay_is_left_to_xla(image, kernel, window):
     assert not suits_depthwise(jnp.zeros(image), jnp.zeros(kernel), window)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["depthwise, uneven", "pointwise, stride"])
 def test_gradients_agree_with_differences_in_float64(name):
     x, kernel, window, lowering = case(name)
@@ -170,6 +171,7 @@ def test_gradients_agree_with_differences_in_float64(name):
     np.testing.assert_allclose(slope, tangent, rtol=1e-12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("name", ["depthwise", "pointwise"])
 def test_short_types_stay_and_round_once(name, dtype):
@@ -246,6 +248,7 @@ def test_gradients_of_shards_add_up(name, check_vma):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_kernel_alike_on_all_shards_gets_the_sum():
     x, kernel, window, _ = case("depthwise")
     x = np.tile(x, (4, 1, 1, 1))
@@ -272,6 +275,7 @@ class Small(nn.Module):
         return layer(2, (1, 1), 1, ((0, 0),) * 2, input_dilation=2, name="dilated")(x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("remat", [False, True])
 def test_the_layers_of_flax_take_it(remat):
     x = noise(2, 8, 7, 3)

@@ -47,6 +47,7 @@ def test_the_largest_value_and_its_gradient(shape, size, stride, padding):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shape", *Windows._fields), TABLE[::2])
 def test_the_sum_and_its_gradient(shape, size, stride, padding):
     windows = Windows(size, stride, padding)
@@ -93,6 +94,7 @@ def test_padding_never_wins_over_the_lowest_value():
     np.testing.assert_allclose(gradient.sum(), weights.sum(), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_bfloat16_and_integers_keep_their_types(key):
     x = jax.random.normal(key, (1, 5, 5, 2), jnp.bfloat16)
     assert max_pool(x, 3, 2, 1).dtype == avg_pool(x, 3, 2, 1).dtype == jnp.bfloat16

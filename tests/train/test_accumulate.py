@@ -96,6 +96,7 @@ class Running(nn.Module):
         return nn.Dense(3, name="head")(x.reshape(len(x), -1))
 
 
+@pytest.mark.thorough
 def test_collections_pass_from_microbatch_to_microbatch(form):
     step = make_train_step(Running(), TX, classification(), accumulate=2)
     images = np.array([1.0, 10, 2, 20], np.float32).reshape(4, 1, 1, 1)
@@ -119,6 +120,7 @@ class Masks(nn.Module):
         return nn.Dense(3, name="head")(x.reshape(len(x), -1))
 
 
+@pytest.mark.thorough
 def test_dropout_is_a_function_of_seed_step_and_microbatch():
     step = jax.jit(make_train_step(Masks(), TX, classification(), accumulate=2))
     state = init_state(Masks(), TX, jax.random.key(0), nets.EXAMPLE)

@@ -224,6 +224,7 @@ def test_a_frozen_layer_is_left_alone():
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
+@pytest.mark.thorough
 def test_a_mask_of_batch_norm_is_split_like_its_input():
     class Masked(nn.Module):
         @nn.compact

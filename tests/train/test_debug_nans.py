@@ -98,6 +98,7 @@ def find(fault=None, task=TASK, batch=None, change=None, **options):
     return find_nonfinite(model, variables, batch, task, **options)
 
 
+@pytest.mark.thorough
 def test_a_sound_step():
     assert find() is None
 

@@ -113,6 +113,7 @@ def test_a_scanned_call_gives_the_same(step, start, data, one_by_one):
     assert metrics["loss"].total.shape == (12,)
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_ends_its_calls_at_the_same_steps(step, start, data, tmp_path):
     whole = fit(start, step, ResidentData(data, 2), num_steps=7)
     ends = Ends()
@@ -165,6 +166,7 @@ def test_a_mesh_gives_the_same(shard, raw_step, start, data, one_by_one):
     assert split == (shard is not None)
 
 
+@pytest.mark.thorough
 def test_an_epoch_is_its_steps_on_the_order_of_the_device(step, start, data):
     examples = ResidentData(data).examples()
     epoch = jax.jit(make_epoch(step, 8, loop="scan", numbered=True))

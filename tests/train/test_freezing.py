@@ -121,6 +121,7 @@ def test_a_users_own_modules_run_as_in_inference():
     same(model, "^(early|late)/", variables, images)
 
 
+@pytest.mark.thorough
 def test_no_gradient_of_the_frozen_is_computed():
     class Deep(nn.Module):
         @nn.compact

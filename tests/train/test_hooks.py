@@ -356,6 +356,7 @@ def test_progress_draws_a_bar(step):
     assert "accuracy" in file.getvalue()
 
 
+@pytest.mark.thorough
 def test_tensorboard_gets_every_number(step, tmp_path):
     fit(
         start(),

@@ -133,6 +133,7 @@ def test_an_uncompiled_step_is_compiled_once_for_the_whole_run():
     assert state.step == 12
 
 
+@pytest.mark.thorough
 def test_a_run_over_a_mesh_equals_that_on_one_device(start):
     step = make_train_step(nets.ConvNet(dropout=0.3), TX, classification())
     one = fit(start, parallelize(step, donate=False), nets.Batches(), num_steps=4)

@@ -163,6 +163,7 @@ def test_skipping_by_pmap():
     nets.assert_close(run("jit", None), run("pmap", "batch"), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_sound_run_is_not_changed_by_skipping(step, skipping):
     one = fit(start(), step, Poisoned(), num_steps=5)
     nets.assert_close(one, fit(start(), skipping, Poisoned(), num_steps=5), atol=1e-6)

@@ -48,6 +48,7 @@ def test_jit_mesh_and_synchronised_pmap_agree():
         assert other == pytest.approx(metrics, abs=1e-5)
 
 
+@pytest.mark.thorough
 def test_shard_map_of_the_step_agrees():
     model = nets.ConvNet(axis_name="data")
     step = make_train_step(model, TX, classification(), augment=noise, axis_name="data")
@@ -65,6 +66,7 @@ def test_shard_map_of_the_step_agrees():
     nets.assert_close(train("jit")[0], state, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_with_dropout_jit_and_mesh_agree():
     one, _ = train("jit", dropout=0.5)
     many, _ = train(make_mesh(), dropout=0.5)
@@ -129,6 +131,7 @@ def test_under_pmap_integers_in_the_models_state_stay_integers():
     assert (calls.dtype, int(calls)) == (jnp.int32, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["jit", "mesh", "pmap"])
 def test_evaluation_agrees_on_all_devices(how):
     model = nets.ConvNet()

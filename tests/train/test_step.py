@@ -260,6 +260,7 @@ class TwoHeads(nn.Module):
         return {"logits": logits, "aux": [aux]} if train else logits
 
 
+@pytest.mark.thorough
 def test_a_step_with_auxiliary_heads_trains_them():
     model, tx = TwoHeads(), optax.sgd(0.1)
     state = init_state(model, tx, jax.random.key(0), nets.EXAMPLE)

@@ -120,6 +120,7 @@ def test_regression_by_hand():
         regression().loss(outputs, {"image": outputs})
 
 
+@pytest.mark.thorough
 def test_reconstruction_by_another_loss_with_ssim():
     images = jnp.linspace(0, 1, 288).reshape(2, 12, 12, 1)
     batch = {"image": images, "mask": MASK}

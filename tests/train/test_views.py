@@ -40,6 +40,7 @@ def halve(images):
     return images / 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
 def test_equals_the_average_by_hand(images, average):
     model = Linear()
