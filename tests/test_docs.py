@@ -15,7 +15,7 @@ import jaxcnn
 from jaxcnn import cli, registry
 from jaxcnn.augment import make_augment
 from jaxcnn.augment.defaults import expanded
-from jaxcnn.experiment import config as experiment_config
+from jaxcnn.experiment import ExperimentConfig, checks
 from jaxcnn.models.counts import model_counts
 
 ROOT = Path(__file__).parents[1]
@@ -251,8 +251,8 @@ def test_commands_parse(page, command, parse_only, capsys):
 
 def check_config(config):
     """Raises ValueError for a configuration that would not build."""
-    if isinstance(config, experiment_config.ExperimentConfig):
-        experiment_config.validate(config)
+    if isinstance(config, ExperimentConfig):
+        checks.validate(config)
         specs = expanded(config.data.augment, config.data.name)
         make_augment(specs, num_classes=10)
         registry.create_model(config.model.name, **config.model.args)

@@ -99,8 +99,9 @@ def with_head(
         cut_at: Path of a submodule such as `"stage1_block3"`, see `feature_info`: the
             head stands behind it, and what follows in the model is neither created nor
             computed. `"before:PATH"`: in its place, so behind the activation and the
-            pool that may be between two convolutions. None: behind all, in place of the
-            model's own head, for which it needs a field `num_classes` that may be 0.
+            pool that may be between two convolutions (not of a module that `nn.remat`
+            or the like lifts). None: behind all, in place of the model's own head, for
+            which it needs a field `num_classes` that may be 0.
         hidden: Units of hidden layers of the head.
         dropout: Share of the units in front of each dense layer dropped in training.
         head: A module of your own in place of all this; it gets the output as it is,
@@ -115,7 +116,7 @@ def with_head(
         >>> model = with_head(create_model("lenet"), 3, cut_at="conv1")
         >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
         >>> sorted(variables["params"]), variables["params"]["head"]["kernel"].shape
-        (['conv1', 'head'], (8, 3))
+        (['conv1', 'head'], (10, 3))
     """
     check_number("num_classes", num_classes, 1)
     if head is not None and (hidden or dropout):

@@ -242,7 +242,7 @@ def rates_by_depth(
     Example:
         >>> from jaxcnn.registry import create_model
         >>> rates_by_depth(create_model("lenet"), (28, 28, 1), 0.5)[0]
-        ('^(?:conv1/)', 0.125)
+        ('^(?:conv1/)', 0.25)
     """
     return Depth(model, tuple(image_shape)).rates(decay)
 

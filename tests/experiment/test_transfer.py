@@ -152,7 +152,7 @@ def test_a_strategy_fills_in_what_is_not_said(tmp_path, weights):
     run = build(plan).run_config
     assert run.transfer["case"] == "small and different"
     assert run.transfer["strategy"] == "cut_early"
-    assert run.head["cut_at"] == run.transfer["cut_at"] == "stage1_norm1"
+    assert run.head["cut_at"] == run.transfer["cut_at"] == "before:stage2_conv1"
 
 
 @pytest.mark.parametrize(

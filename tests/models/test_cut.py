@@ -55,13 +55,15 @@ def test_a_cut_gives_the_head_what_the_submodule_gives(path):
 
 
 def test_a_cut_before_a_submodule_takes_its_input():
-    images = images_of(2, 8, 8, 1)
-    model = with_head(Net(), 3, cut_at="before:second")
+    images = images_of(2, 28, 28, 1)
+    model = with_head(create_model("lenet"), 3, cut_at="before:conv2")
     variables = jax.jit(model.init)(jax.random.key(0), images)
-    assert set(variables["params"]) == {"first", "head"}
-    first = nn.Conv(4, (3, 3)).apply({"params": variables["params"]["first"]}, images)
+    assert set(variables["params"]) == {"conv1", "head"}
+    whole = jax.jit(create_model("lenet").init)(jax.random.key(1), images)
+    params = {**whole["params"], "conv1": variables["params"]["conv1"]}
+    first = capture(create_model("lenet"), {"params": params}, images, ["conv1"])
+    inside = nn.relu(nn.max_pool(first["conv1"], (2, 2), (2, 2))).mean((1, 2))
     head = variables["params"]["head"]
-    inside = nn.relu(first).mean((1, 2))
     expected = inside @ head["kernel"] + head["bias"][None]
     np.testing.assert_allclose(
         model.apply(variables, images), expected, rtol=1e-4, atol=1e-5
