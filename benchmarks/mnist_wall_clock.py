@@ -126,6 +126,8 @@ def side_torch() -> None:
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
+    from benchmarks.torch_models import lenet5
+
     imported = time.perf_counter()
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(settings["seed"])
@@ -138,20 +140,7 @@ def side_torch() -> None:
 
     batch_size = settings["batch_size"]
     loader = DataLoader(dataset("train"), batch_size, shuffle=True, drop_last=True)
-    model = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
+    model = lenet5(torch)
     optimizer = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings["rate"], total_steps=settings["epochs"] * len(loader)

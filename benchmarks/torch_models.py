@@ -19,6 +19,25 @@ def lenet(torch: Any) -> Any:
     )
 
 
+def lenet5(torch: Any) -> Any:
+    """Returns LeNet-5 with ReLU and max pools, as `jaxcnn`'s `lenet5`."""
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
 def inception_small(torch: Any) -> Any:
     """Returns the twin of `jaxcnn`'s `inception_small`."""
     nn = torch.nn

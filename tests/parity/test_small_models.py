@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from benchmarks.torch_models import conv_autoencoder, inception_small, lenet
+from benchmarks.torch_models import conv_autoencoder, inception_small, lenet, lenet5
 from jaxcnn.registry import create_model
 
 from . import convert
@@ -18,24 +18,6 @@ pytestmark = pytest.mark.parity
 def lenet_params(state):
     names = {"conv1": "0", "conv2": "3", "head": "7"}
     return convert.layers(state, names, flattens={"head": (20, 4, 4)})
-
-
-def lenet5(torch):
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
 
 
 def lenet5_params(state):
