@@ -185,7 +185,9 @@ def _average(x, window, stride, padding, count_include_pad):
     """Returns the mean of each window, without windows that are rounded up."""
 
     def plain(x: Array) -> Array:
-        return nn.avg_pool(x, window, stride, padding, count_include_pad)
+        mean = nn.avg_pool(x, window, stride, padding, count_include_pad)
+        # Flax divides by float32 counts; a short type is to stay.
+        return mean.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else mean
 
     def unrolled(x: Array, windows: Windows) -> Array:
         total = unrolled_sum_pool(x, windows)

@@ -98,6 +98,8 @@ def test_padding_never_wins_over_the_lowest_value():
 def test_bfloat16_and_integers_keep_their_types(key):
     x = jax.random.normal(key, (1, 5, 5, 2), jnp.bfloat16)
     assert max_pool(x, 3, 2, 1).dtype == avg_pool(x, 3, 2, 1).dtype == jnp.bfloat16
+    inside = avg_pool(x, 3, 1, 1, count_include_pad=False)
+    assert inside.dtype == jnp.bfloat16  # Flax's would be float32
     whole = jnp.arange(25).reshape(1, 5, 5, 1)
     np.testing.assert_array_equal(
         max_pool(whole, 3, 2)[0, :, :, 0], [[12, 14], [22, 24]]
