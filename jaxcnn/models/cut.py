@@ -142,7 +142,6 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
     if not path:
         return body(images, train=train)
     start, called = len(body.path), {}
-    depth = 0
 
     def stop(
         call: Callable[..., Any],
@@ -150,19 +149,18 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
         kwargs: dict[str, Any],
         context: nn.module.InterceptorContext,
     ) -> Any:
-        nonlocal depth
         if context.method_name != "__call__" or context.module.scope is None:
             return call(*args, **kwargs)
         name = "/".join(context.module.path[start:])
         called[name] = None
         if name != path:
             return call(*args, **kwargs)
-        depth += 1
-        output = call(*args, **kwargs)
-        depth -= 1
-        if depth:  # a module around it has the same path, such as one of nn.remat
-            return output
-        raise _Reached(output)
+        if context.module.scope.root is not body.scope.root:
+            raise ValueError(
+                f"cut_at={path!r} lies in a module that nn.remat, nn.scan or the like "
+                "lifts, whose call cannot end early: cut at another submodule."
+            )
+        raise _Reached(call(*args, **kwargs))
 
     try:
         with nn.intercept_methods(stop):
