@@ -149,7 +149,6 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
         return body(images, train=train)
     wanted = path.removeprefix(BEFORE)
     start, called = len(body.path), {}
-    depth = 0
 
     def stop(
         call: Callable[..., Any],
@@ -157,21 +156,18 @@ def _output_at(body: nn.Module, path: str, images: Array, *, train: bool) -> Any
         kwargs: dict[str, Any],
         context: nn.module.InterceptorContext,
     ) -> Any:
-        nonlocal depth
         if context.method_name != "__call__" or context.module.scope is None:
             return call(*args, **kwargs)
         name = "/".join(context.module.path[start:])
         called[name] = None
         if name != wanted:
             return call(*args, **kwargs)
-        if path != wanted:
-            raise _Reached(args[0])
-        depth += 1
-        output = call(*args, **kwargs)
-        depth -= 1
-        if depth:  # a module around it has the same path, such as one of nn.remat
-            return output
-        raise _Reached(output)
+        if context.module.scope.root is not body.scope.root:
+            raise ValueError(
+                f"cut_at={path!r} lies in a module that nn.remat, nn.scan or the like "
+                "lifts, whose call cannot end early: cut at another submodule."
+            )
+        raise _Reached(args[0] if path != wanted else call(*args, **kwargs))
 
     try:
         with nn.intercept_methods(stop):
