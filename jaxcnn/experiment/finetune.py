@@ -133,8 +133,8 @@ def _parse(base: ExperimentConfig, args: list[str]) -> tuple[ExperimentConfig, A
 
 def _named(base: ExperimentConfig, args: list[str]) -> ExperimentConfig:
     """Returns the configuration with a model, a strategy and a name for the run."""
-    transfer = _parse(base, args)[0].transfer
-    model = _parse(base, args)[0].model
+    config, _ = _parse(base, args)
+    transfer, model = config.transfer, config.model
     if not any(word.startswith("--model") for word in args):
         folder = Path(transfer.weights or "")
         if not (folder / CONFIG_FILE).exists():
