@@ -1,5 +1,6 @@
 """Weights of one number of classes and channels, for a model of other numbers."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxcnn.train.state import run_once_options
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, PyTree
 
@@ -84,7 +86,7 @@ def initial_leaves(
         key: The random key of the initialisers.
     """
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=run_once_options())
     def make(key: Array) -> dict[str, Array]:
         variables = model.init(key, jnp.zeros(images.shape, images.dtype))
         leaves = flatten_named(variables)

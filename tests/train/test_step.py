@@ -1,3 +1,6 @@
+import functools
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +8,7 @@ import optax
 import pytest
 from flax import linen as nn
 
+import jaxcnn
 import tests.train.nets as nets
 from jaxcnn.metrics import Mean
 from jaxcnn.train import (
@@ -377,3 +381,13 @@ def test_a_state_of_another_model():
 def test_a_class_is_not_a_model():
     with pytest.raises(ValueError, match=r"must be a Linen module, .*nets\.Linear"):
         make_train_step(nets.Linear, optax.sgd(0.1), classification())
+
+
+def test_the_state_is_the_one_that_model_init_makes():
+    model, tx = jaxcnn.create_model("lenet5"), optax.sgd(0.1)
+    key = jax.random.key(3)
+    made = init_state(model, tx, key, jnp.zeros((1, 28, 28, 1)))
+    params_key, _ = jax.random.split(jax.random.split(key)[0])
+    init = jax.jit(functools.partial(model.init, train=False))
+    wanted = init({"params": params_key}, jnp.zeros((1, 28, 28, 1)))
+    chex.assert_trees_all_close(made.params, wanted["params"], atol=2e-7)
