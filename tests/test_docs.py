@@ -181,7 +181,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr(sys.modules["jaxcnn.experiment.main"], "run", stop)
     monkeypatch.setattr("jaxcnn.experiment.measure.measure_run", stop)
     monkeypatch.setattr("jaxcnn.experiment.report.report_run", stop)
-    monkeypatch.setattr("jaxcnn.experiment.html_report.write_html_report", stop)
+    monkeypatch.setattr("jaxcnn.experiment.html.report.write_html_report", stop)
     monkeypatch.setattr("jaxcnn.experiment.lr_range.find_learning_rate", stop)
     monkeypatch.setattr("jaxcnn.experiment.finetune.weights_of", stop)
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)

@@ -118,7 +118,7 @@ def _report(flags: _Evaluate) -> int:
 
 
 def _html(flags: _Evaluate) -> int:
-    from jaxcnn.experiment.html_report import write_html_report
+    from jaxcnn.experiment.html.report import write_html_report
 
     written = write_html_report(
         flags.run, flags.html or None, flags.split, **_report_options(flags)

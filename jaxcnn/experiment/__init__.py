@@ -22,7 +22,7 @@ from jaxcnn.experiment.file_predictions import (
     predict_files,
 )
 from jaxcnn.experiment.hosts import Hosts, together
-from jaxcnn.experiment.html_report import HtmlReport, write_html_report
+from jaxcnn.experiment.html.report import HtmlReport, write_html_report
 from jaxcnn.experiment.main import describe, main, run
 from jaxcnn.experiment.training import Result, train
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxcnn.experiment.config import DataConfig, ExperimentConfig, OptimizerConfig
 from jaxcnn.experiment.flags import parse_train
-from jaxcnn.experiment.html_report import write_html_report
+from jaxcnn.experiment.html.report import write_html_report
 from jaxcnn.experiment.main import run
 from jaxcnn.experiment.sources import load_data
 from jaxcnn.experiment.transfer import proposal_of, weights_of

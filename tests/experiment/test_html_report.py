@@ -8,10 +8,11 @@ from PIL import Image
 
 from jaxcnn import cli
 from jaxcnn.data import load_source
-from jaxcnn.experiment import DataConfig, html_report, write_html_report
+from jaxcnn.experiment import DataConfig, write_html_report
 from jaxcnn.experiment import report as reports
-from jaxcnn.experiment.html_examples import encoded, least_certain, most_wrong
-from jaxcnn.experiment.html_sections import warnings_of
+from jaxcnn.experiment.html import report as html_report
+from jaxcnn.experiment.html.examples import encoded, least_certain, most_wrong
+from jaxcnn.experiment.html.sections import warnings_of
 from jaxcnn.metrics import classification_report
 
 from .untrained import untrained

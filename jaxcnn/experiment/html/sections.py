@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.experiment import html_page as page
+from jaxcnn.experiment.html import page
 from jaxcnn.metrics import (
     ClassificationReport,
     choose_threshold,

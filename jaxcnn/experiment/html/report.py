@@ -14,16 +14,16 @@ from etils import epath
 
 from jaxcnn.data import LazySource, Source
 from jaxcnn.data.files import written_whole
-from jaxcnn.experiment import html_page as page
 from jaxcnn.experiment.config import ExperimentConfig
-from jaxcnn.experiment.html_examples import (
+from jaxcnn.experiment.html import page
+from jaxcnn.experiment.html.examples import (
     Shown,
     gallery,
     least_certain,
     most_wrong,
     name_of,
 )
-from jaxcnn.experiment.html_sections import (
+from jaxcnn.experiment.html.sections import (
     calibration_section,
     class_section,
     confusion_section,

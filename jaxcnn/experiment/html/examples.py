@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcnn.data import LazySource, Source
 from jaxcnn.data.samples import as_bytes
-from jaxcnn.experiment import html_page as page
+from jaxcnn.experiment.html import page
 
 #: Pixels of the longer side of a shown image.
 _SIDE = 160

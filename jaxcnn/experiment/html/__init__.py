@@ -1,0 +1,1 @@
+"""The report of a run as one web page: its parts, sections and pictures."""
