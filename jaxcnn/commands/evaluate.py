@@ -7,6 +7,7 @@ from typing import Any
 import tyro
 
 from jaxcnn.experiment.flags import parse_flags, step_of
+from jaxcnn.train.freed_memory import keep_freed_memory
 
 _REPORT_FLAGS = ("threshold", "ordered", "bootstrap")
 
@@ -53,6 +54,7 @@ def command(args: list[str]) -> int:
         OSError: if the data are missing or the report cannot be written.
     """
     flags = parse_flags(_Evaluate, _with_file(args), prog="jaxcnn evaluate")
+    keep_freed_memory()
     if flags.data is not None and flags.html is None:
         flags = dataclasses.replace(flags, html="")
     if flags.html is not None:

@@ -69,9 +69,11 @@ def command(args: list[str]) -> int:
         OSError: if there is nothing of a name, or the table cannot be written.
     """
     from jaxcnn.run import load_run
+    from jaxcnn.train import keep_freed_memory
 
     flags = parse_flags(_Predict, args, prog="jaxcnn predict")
     _check(flags)
+    keep_freed_memory()
     run = load_run(flags.run, step=step_of(flags.step), raw=flags.raw)
     paths, listed = _paths(flags.paths)
     predictions = predict_files(

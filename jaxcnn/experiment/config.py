@@ -305,6 +305,8 @@ class ExperimentConfig:
     """With data.resident: steps of a compiled call; an epoch on accelerators, or 1."""
     keep_compiled: bool = True
     """Keep compiled programs under JAXCNN_HOME, so that the next start is quicker."""
+    keep_memory: bool = True
+    """Keep memory that a step frees for the next one, where the C library can."""
     deterministic: bool = False
     """The same numbers to the bit in every run, also on a GPU; slower there."""
     run: str | None = None

@@ -22,6 +22,7 @@ _MAY_CHANGE = {
     *("sharding.min_size", "sharding.rules", "sharding.axis"),
     *("profile", "layer_statistics", "peak_flops"),
     *("data.workers", "data.worker_timeout", "keep_compiled"),
+    "keep_memory",
 }
 _OURS = (CHECKPOINTS, METRICS, CONFIG_FILE, RESULTS_FILE, "tensorboard")
 _OURS += (PROFILE, STATISTICS, f"{STATISTICS}.png", "report.html")

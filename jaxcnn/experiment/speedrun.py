@@ -16,6 +16,7 @@ import numpy as np
 from jaxcnn.experiment.compiled import keep_compiled
 from jaxcnn.experiment.main import exit_cleanly
 from jaxcnn.train.epoch import epoch_order, make_steps
+from jaxcnn.train.freed_memory import keep_freed_memory
 from jaxcnn.train.state import TrainState
 from jaxcnn.typing import Array, Batch
 
@@ -258,6 +259,7 @@ def _report(
     recipe = recipes[flags.recipe]
     if flags.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=flags.epochs)
+    keep_freed_memory()
     keep_compiled()
     train, test = load(flags.data_dir)
     seeds = range(flags.first_seed, flags.first_seed + flags.seeds)

@@ -45,6 +45,7 @@ from jaxcnn.train import (
     fit,
 )
 from jaxcnn.train.ema import without_average
+from jaxcnn.train.freed_memory import keep_freed_memory
 from jaxcnn.version import __version__
 
 
@@ -98,6 +99,8 @@ def train(config: ExperimentConfig, *, file: IO[str] | None = None) -> Result:
     file = sys.stderr if file is None else file
     if config.deterministic:
         make_deterministic()
+    if config.keep_memory:
+        keep_freed_memory()
     if config.keep_compiled:
         keep_compiled()
     experiment = build(config)

@@ -8,6 +8,7 @@ from jaxcnn.train.ema import averaged, init_ema, of_average, with_ema
 from jaxcnn.train.epoch import epoch_order, make_epoch, make_steps
 from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.fit import fit
+from jaxcnn.train.freed_memory import keep_freed_memory
 from jaxcnn.train.freezing import Freezing, in_phases
 from jaxcnn.train.hooks import (
     DebugNans,
@@ -95,6 +96,7 @@ __all__ = [
     "init_ema",
     "init_loss_scale",
     "init_state",
+    "keep_freed_memory",
     "layer_statistics",
     "make_collect_step",
     "make_epoch",

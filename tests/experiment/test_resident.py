@@ -60,7 +60,7 @@ def test_results_say_how_a_run_computed(finished):
 
 def test_an_older_configuration_is_read():
     values = ExperimentConfig().to_json()
-    for name in ("steps_per_call", "keep_compiled"):
+    for name in ("steps_per_call", "keep_compiled", "keep_memory"):
         del values[name]
     del values["data"]["resident"]
     assert ExperimentConfig.from_json(values) == ExperimentConfig()

@@ -1,0 +1,45 @@
+"""Memory that a process keeps: counted as page faults of a process of its own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from jaxcnn.train import freed_memory, keep_freed_memory
+
+#: Prints the page faults of a third call that needs 64 MB or more.
+PROGRAM = """
+import resource, sys
+from jaxcnn.train import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+import jax, jax.numpy as jnp
+f = jax.jit(lambda x: jnp.sort(jnp.sin(x) * jnp.arange(2**24) % 7)[::5].sum())
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    f(1.0).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+ON_GLIBC = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+
+
+def faults(how: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not ON_GLIBC, reason="glibc's allocator on Linux")
+def test_a_program_finds_its_memory_again():
+    # 2**24 numbers of four bytes are 16,384 pages.
+    assert faults("kept") < 1_000
+    assert faults("as usual") > 10_000
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(freed_memory.platform, "libc_ver", lambda: ("", ""))
+    assert keep_freed_memory() is False
