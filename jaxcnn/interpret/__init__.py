@@ -4,3 +4,24 @@ Functions of `(model, variables, images, ...)` that return arrays. They know pat
 submodules alone, so they work for every registered model and for any Linen module.
 `jaxcnn.plotting` makes pictures of what they return.
 """
+
+from jaxcnn.interpret.ascent import (
+    Ascent,
+    Prior,
+    maximize_activation,
+    noise_images,
+    total_variation,
+)
+from jaxcnn.interpret.deepdream import deepdream
+from jaxcnn.interpret.targets import Target, output_at
+
+__all__ = [
+    "Ascent",
+    "Prior",
+    "Target",
+    "deepdream",
+    "maximize_activation",
+    "noise_images",
+    "output_at",
+    "total_variation",
+]
