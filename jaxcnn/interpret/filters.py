@@ -79,7 +79,7 @@ def filter_images(
         kernel = kernel[:, :, channel : channel + 1]
     elif inputs not in (1, 3):
         raise ValueError(
-            f"{path!r} has kernels of {inputs} channels: give channel=, the one to show."
+            f"{path!r} has kernels of {inputs} channels: give one, channel=."
         )
     pictures = jnp.moveaxis(kernel, -1, 0).astype(jnp.float32)
     largest = jnp.abs(pictures).max(axis=(1, 2, 3), keepdims=True)
