@@ -206,7 +206,8 @@ def _turned(a: Array, b: Array, t: Array) -> Array:
     # From both sums, exact for small angles too, where the arc cosine is not.
     angle = 2 * jnp.arctan2(length(units[0] - units[1]), length(units[0] + units[1]))
     turns = jnp.sin(angle)
-    near = turns < 1e-6  # equal, or opposite: there is no one arc
+    # Equal, opposite or without a direction: there is no one arc.
+    near = (turns < 1e-6) | (sizes[0] == 0) | (sizes[1] == 0)
     safe = jnp.where(near, 1, turns)
     weights = jnp.sin((1 - t) * angle) / safe, jnp.sin(t * angle) / safe
     arc = weights[0] * units[0] + weights[1] * units[1]
