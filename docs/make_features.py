@@ -66,19 +66,21 @@ def filters(net: Cifar) -> None:
 def maps(net: Cifar) -> None:
     """What three layers make of one image."""
     image = net.test.images[:1]
-    chosen = {"input": np.repeat(image / 255.0, 10, axis=0)}
+    rows, notes = {}, {}
     for path in LAYERS:
         found = np.asarray(net(interpret.feature_maps, image, path)[0])
-        rows = np.moveaxis(
-            found[..., np.asarray(interpret.strongest_channels(found, 10))], -1, 0
-        )
-        rows = rows / rows.max(axis=(1, 2), keepdims=True)
-        chosen[path] = rows[..., None]
-    del chosen["input"]
+        strongest = np.asarray(interpret.strongest_channels(found, 9))
+        drawn = np.moveaxis(found[..., strongest], -1, 0)
+        drawn = drawn / drawn.max(axis=(1, 2), keepdims=True)
+        drawn = drawn.repeat(32 // found.shape[0], 1).repeat(32 // found.shape[1], 2)
+        gray = np.repeat(drawn[..., None], 3, axis=-1)
+        rows[path] = np.concatenate([image / 255.0, gray])
+        notes[path] = ["image", *map(str, strongest)]
     plotting.comparison_grid(
         IMAGES / "features_maps.png",
-        {"image": np.repeat(image, 10, axis=0)} | chosen,
-        title="The ten most active channels of three layers",
+        rows,
+        notes=notes,
+        title="The nine most active channels of three layers",
     )
 
 
