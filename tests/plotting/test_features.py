@@ -113,11 +113,11 @@ def test_field_errors(tmp_path, boxes, fields, notes, message):
 
 
 def test_points_have_the_colours_of_their_classes(tmp_path):
-    points = [[0, 0], [1, 1], [2, 0]]
-    scatter_map(tmp_path / "x.png", points, [0, 0, 1], axes_labels=("a", "b"))
+    points, labels = [[k, k % 3] for k in range(10)], [0] * 9 + [1]
+    scatter_map(tmp_path / "x.png", points, labels, axes_labels=("a", "b"))
     picture = read(tmp_path / "x.png")
     assert count(picture, BLUE) > 1.3 * count(picture, ORANGE) > 50
-    scatter_map(tmp_path / "x.svg", points, [0, 0, 1], class_names=["cat", "dog"])
+    scatter_map(tmp_path / "x.svg", points, labels, class_names=["cat", "dog"])
     found = texts(tmp_path / "x.svg")
     assert found == ["cat", "dog"]  # an axis without a label has no numbers
 
