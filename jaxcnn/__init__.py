@@ -4,6 +4,9 @@ Importing the package registers the models. Parts that need heavy libraries load
 on first use.
 """
 
+import importlib
+from typing import Any
+
 from jaxcnn import (
     arithmetic,
     augment,
@@ -69,6 +72,7 @@ __all__ = [
     "feature_info",
     "fit",
     "init_state",
+    "interpret",
     "layers",
     "list_models",
     "load_model",
@@ -94,3 +98,12 @@ __all__ = [
     "transfer",
     "tree",
 ]
+
+#: Packages that are imported when their name is first used.
+_LAZY = ("interpret",)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"jaxcnn.{name}")
+    raise AttributeError(f"module 'jaxcnn' has no attribute {name!r}")
