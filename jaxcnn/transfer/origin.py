@@ -14,6 +14,7 @@ from jaxcnn.transfer.pretrained import (
     PretrainedConfig,
     pretrained_config,
     pretrained_sets,
+    published_file,
 )
 from jaxcnn.transfer.weight_file import read_weights
 from jaxcnn.tree import flatten_named
@@ -84,7 +85,7 @@ def _open(name: str, weights: str) -> Opened:
         raise FileNotFoundError(
             f"There is no file or folder {weights!r}. Published for {name}: {sets}."
         )
-    return _file(Path(weights), weights, None)
+    return _file(Path(weights), weights, published_file(name, Path(weights)))
 
 
 def _file(path: Path, label: str, config: PretrainedConfig | None) -> Opened:
