@@ -8,11 +8,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn.augment.color import luminance
+from jaxcnn.interpret.ascent import total_variation
 from jaxcnn.models.features import capture
 from jaxcnn.typing import Array, PyTree
 
 #: Distances of content and of style by name; see `content_loss` and `style_loss`.
 SCALES = ("relative", "paper")
+# Differences below 5 / 255 count by their squares: L-BFGS needs a smooth loss.
+_SOFTNESS = 0.02
 
 
 def gram_matrix(features: Array) -> Array:
@@ -72,22 +75,6 @@ def style_loss(gram: Array, target: Array, scale: str = "relative") -> Array:
     return _share(squares, target)
 
 
-def total_variation(images: Array) -> Array:
-    """Returns the mean square of the differences between neighbouring pixels.
-
-    Args:
-        images: `[batch, height, width, channels]`.
-
-    Example:
-        >>> image = jnp.array([[0.0, 1.0], [0.0, 1.0]])[None, :, :, None]
-        >>> float(total_variation(image))  # down: 0 and 0; across: 1 and 1
-        1.0
-    """
-    down = images[:, 1:] - images[:, :-1]
-    across = images[:, :, 1:] - images[:, :, :-1]
-    return (down**2).mean() + (across**2).mean()
-
-
 def _share(squares: Array, target: Array) -> Array:
     """Returns `squares` as a part of the target's own; of zeros, as they are."""
     whole = (target**2).sum()
@@ -112,7 +99,7 @@ class StyleObjective:
         style_layers: Weights by path.
         content_weight: Of the weighted sum over the content layers.
         style_weight: Of the weighted sum over the style layers.
-        tv_weight: Of the total variation.
+        tv_weight: Of the mean difference between neighbouring pixels.
         scale: See `content_loss`.
     """
 
@@ -178,7 +165,7 @@ class StyleObjective:
             for path in self.style_layers
         }
         style = sum(weight * layers[path] for path, weight in self.style_layers.items())
-        variation = total_variation(image)
+        variation = total_variation(image, softness=_SOFTNESS)[0] / image.size
         total = (
             self.content_weight * content
             + self.style_weight * style

@@ -25,7 +25,7 @@ class StyleOptions:
         style_layers: Likewise of the style, see `default_style_layers`.
         content_weight: How much the content counts.
         style_weight: How much the style counts.
-        tv_weight: How much neighbouring pixels are to be alike.
+        tv_weight: How much neighbouring pixels are to be alike, see `total_variation`.
         scale: `"relative"`: the distance of a layer as a share of what it is to be,
             so that the weights suit any network, layer and size. `"paper"`: as Gatys
             et al. have it (eq. 1 and 4), whose weights depend on all three.
