@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from jaxcnn.interpret.style_layers import (
     layer_weights,
 )
 from jaxcnn.interpret.style_losses import (
+    LossWeights,
     StyleObjective,
     Targets,
     in_the_colours_of,
@@ -118,7 +120,8 @@ def style_transfer(
         ((16, 16, 3), (3,))
     """
     options = StyleOptions() if options is None else options
-    objective = _objective(model, preprocess, options)
+    objective, weights = _objective(model, preprocess, options)
+    compiled = _compiled(objective)
     content = _image("content", content)
     painted = [_image("styles", style) for style in _several(styles)]
     shares = _shares(mix, len(painted))
@@ -127,16 +130,16 @@ def style_transfer(
     image = None
     all_steps = options.steps_of_sizes()
     for size, steps in zip(options.sizes, all_steps, strict=True):
-        level = _Level(objective, options, variables, content, painted, shares, size)
+        level = _Level(compiled, options, variables, content, painted, shares, size)
         began = sum(all_steps[: options.sizes.index(size)])
-        for step, (image, losses) in enumerate(level.run(image, steps), began):  # noqa: B020
+        for step, (image, losses) in enumerate(level.run(weights, image, steps), began):  # noqa: B020
             found = {name: float(value) for name, value in losses.items()}
             _check_finite(found)
             records.append(found)
             lengths.append(size)
             if on_step is not None:
                 picture = functools.partial(level.finished, image)
-                shape = image.shape[1:3]
+                shape = level.whole.shape[1:3]
                 on_step(StyleStep(step, sum(all_steps), shape, found, picture))
     return StyleResult(
         image=level.finished(image),
@@ -148,9 +151,10 @@ def style_transfer(
 class _Level:
     """One of the sizes: its targets, and the steps over a picture of that size."""
 
-    def __init__(self, objective, options, variables, content, styles, shares, size):
-        self.options = options
-        self.content = _resized(content, size)
+    def __init__(self, compiled, options, variables, content, styles, shares, size):
+        self.compiled, self.options, self.variables = compiled, options, variables
+        self.whole = _resized(content, size)
+        self.content = _with_margin(self.whole, options.margin)
         styles = [
             _resized(s, max(1, round(size * options.style_scale))) for s in styles
         ]
@@ -159,60 +163,95 @@ class _Level:
             styles = [with_the_luminance_of(source, style) for style in styles]
             source = with_the_luminance_of(source, source)
         self.source = source
-        grams = [jax.jit(objective.style_targets)(variables, style) for style in styles]
+        grams = [compiled.style_targets(variables, style) for style in styles]
         self.targets = Targets(
-            content=jax.jit(objective.content_targets)(variables, source),
+            content=compiled.content_targets(variables, source),
             style=jax.tree.map(
                 lambda *layer: sum(w * g for w, g in zip(shares, layer, strict=True)),
                 *grams,
             ),
         )
-        gradient = jax.jit(jax.grad(objective, has_aux=True))
+
+    def run(self, weights: LossWeights, image: Array | None, steps: int) -> Steps:
+        """Returns the steps from the picture of the size before, or from the start."""
 
         def evaluate(image: Array) -> tuple[dict[str, Array], Array]:
-            found, losses = gradient(image, variables, self.targets)
+            slope = self.compiled.gradient
+            found, losses = slope(image, self.variables, self.targets, weights)
             return losses, found
 
-        self.evaluate = evaluate
-
-    def run(self, image: Array | None, steps: int) -> Steps:
-        """Returns the steps from the picture of the size before, or from the start."""
         if image is not None:
-            image = jnp.clip(_scaled(image, self.source.shape[1:3]), 0, 1)
+            image = _scaled(self._cut(image), self.whole.shape[1:3])
+            image = _with_margin(jnp.clip(image, 0, 1), self.options.margin)
         elif self.options.start == "content":
             image = self.source
         else:
             key = jax.random.key(self.options.seed)
             image = jax.random.uniform(key, self.source.shape)
         if self.options.optimizer == "adam":
-            rate = self.options.learning_rate
-            return adam_steps(self.evaluate, image, steps, rate)
-        return lbfgs_steps(self.evaluate, image, steps)
+            return adam_steps(evaluate, image, steps, self.options.learning_rate)
+        return lbfgs_steps(evaluate, image, steps)
 
     def finished(self, image: Array) -> np.ndarray:
         """Returns the picture as people are to see it, `[height, width, 3]`."""
         if self.options.colours == "content":
             image = in_the_colours_of(self.content, image)
-        return np.asarray(image[0], np.float32)
+        return np.asarray(self._cut(image)[0], np.float32)
+
+    def _cut(self, image: Array) -> Array:
+        """Returns the picture without its margin."""
+        margin = self.options.margin
+        height, width = (n - margin for n in image.shape[1:3])
+        return image[:, margin:height, margin:width]
+
+
+class _Compiled(NamedTuple):
+    """The functions of an objective, compiled once for every size."""
+
+    content_targets: Callable
+    style_targets: Callable
+    gradient: Callable
+
+
+def _compile(objective: StyleObjective) -> _Compiled:
+    return _Compiled(
+        jax.jit(objective.content_targets),
+        jax.jit(objective.style_targets),
+        jax.jit(jax.grad(objective, has_aux=True)),
+    )
+
+
+_kept = functools.lru_cache(maxsize=16)(_compile)
+
+
+def _compiled(objective: StyleObjective) -> _Compiled:
+    """Returns the compiled functions, the same ones for an equal objective."""
+    try:
+        return _kept(objective)
+    except TypeError:  # a field of the model cannot be hashed
+        return _compile(objective)
 
 
 def _objective(
     model: nn.Module,
     preprocess: Callable[[Array], Array] | None,
     options: StyleOptions,
-) -> StyleObjective:
+) -> tuple[StyleObjective, LossWeights]:
     content = options.content_layers or default_content_layers(model)
     style = options.style_layers or default_style_layers(model)
-    return StyleObjective(
-        model=model,
-        preprocess=preprocess or (lambda images: images),
-        content_layers=layer_weights(model, "content_layers", content),
-        style_layers=layer_weights(model, "style_layers", style),
-        content_weight=options.content_weight,
-        style_weight=options.style_weight,
-        tv_weight=options.tv_weight,
-        scale=options.scale,
+    content = layer_weights(model, "content_layers", content)
+    style = layer_weights(model, "style_layers", style)
+    objective = StyleObjective(
+        model, preprocess, tuple(content), tuple(style), options.scale
     )
+    weights = LossWeights(
+        content=options.content_weight,
+        style=options.style_weight,
+        tv=options.tv_weight,
+        content_layers=content,
+        style_layers=style,
+    )
+    return objective, weights
 
 
 def _image(name: str, image: ArrayLike) -> Array:
@@ -264,6 +303,16 @@ def _resized(image: Array, longer: int) -> Array:
 
 def _scaled(image: Array, shape: tuple[int, int]) -> Array:
     return resize_and_crop(image, shape, interpolation="bicubic")
+
+
+def _with_margin(image: Array, margin: int) -> Array:
+    """Returns the image with mirrored pixels around it.
+
+    Pixels at the edge are in few windows of a convolution that does not pad, so that
+    they hardly change, and next to zeros where it does.
+    """
+    sides = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+    return jnp.pad(image, sides, mode="symmetric")
 
 
 def _check_finite(losses: dict[str, float]) -> None:

@@ -1,14 +1,16 @@
 """What a picture has of the content of one image and of the style of others."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.errors import ScopeParamShapeError
 
 from jaxcnn.augment.color import luminance
 from jaxcnn.interpret.ascent import total_variation
+from jaxcnn.interpret.targets import output_at
 from jaxcnn.models.features import capture
 from jaxcnn.typing import Array, PyTree
 
@@ -88,40 +90,59 @@ class Targets(NamedTuple):
     style: dict[str, Array]
 
 
+class LossWeights(NamedTuple):
+    """How much each part of the loss counts.
+
+    Attributes:
+        content: Of the weighted sum over the content layers.
+        style: Of the weighted sum over the style layers.
+        tv: Of the mean difference between neighbouring pixels.
+        content_layers: Weights by path.
+        style_layers: Weights by path.
+    """
+
+    content: float
+    style: float
+    tv: float
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
+
+
 @dataclasses.dataclass(frozen=True)
 class StyleObjective:
     """The loss of a picture, and the targets that it needs. Its methods are pure.
 
     Attributes:
         model: Any Linen module.
-        preprocess: From pixels in [0, 1] to what the model gets.
-        content_layers: Weights by path.
-        style_layers: Weights by path.
-        content_weight: Of the weighted sum over the content layers.
-        style_weight: Of the weighted sum over the style layers.
-        tv_weight: Of the mean difference between neighbouring pixels.
+        preprocess: From pixels in [0, 1] to what the model gets, or None.
+        content_layers: Paths.
+        style_layers: Paths.
         scale: See `content_loss`.
     """
 
     model: nn.Module
-    preprocess: Callable[[Array], Array]
-    content_layers: Mapping[str, float]
-    style_layers: Mapping[str, float]
-    content_weight: float
-    style_weight: float
-    tv_weight: float
+    preprocess: Callable[[Array], Array] | None
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
     scale: str
 
-    def features(self, variables: PyTree, image: Array, paths: list[str]) -> PyTree:
+    def features(
+        self, variables: PyTree, image: Array, paths: Sequence[str]
+    ) -> dict[str, Array]:
         """Returns the outputs of submodules for `[1, height, width, 1 or 3]`.
 
         Raises:
             ValueError: if one is no feature map.
         """
-        if not paths:
-            return {}
         images = jnp.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-        found = capture(self.model, variables, self.preprocess(images), paths)
+        if self.preprocess is not None:
+            images = self.preprocess(images)
+        try:
+            found = capture(self.model, variables, images, paths)
+        except ScopeParamShapeError:  # a dense layer behind a map of another size
+            found = {
+                path: output_at(self.model, variables, images, path) for path in paths
+            }
         for path, output in found.items():
             if getattr(output, "ndim", 0) != 4:
                 what = getattr(output, "shape", type(output).__name__)
@@ -133,15 +154,15 @@ class StyleObjective:
 
     def content_targets(self, variables: PyTree, image: Array) -> dict[str, Array]:
         """Returns the content image's features by layer."""
-        return self.features(variables, image, list(self.content_layers))
+        return self.features(variables, image, self.content_layers)
 
     def style_targets(self, variables: PyTree, image: Array) -> dict[str, Array]:
         """Returns a style image's Gram matrices by layer."""
-        found = self.features(variables, image, list(self.style_layers))
+        found = self.features(variables, image, self.style_layers)
         return {path: gram_matrix(layer) for path, layer in found.items()}
 
     def __call__(
-        self, image: Array, variables: PyTree, targets: Targets
+        self, image: Array, variables: PyTree, targets: Targets, weights: LossWeights
     ) -> tuple[Array, dict[str, Array]]:
         """Returns the loss of a picture and its parts.
 
@@ -149,31 +170,30 @@ class StyleObjective:
             image: `[1, height, width, 1 or 3]` in [0, 1].
             variables: The model's.
             targets: What the picture is to be like.
+            weights: How much each part counts.
 
         Returns:
             The loss, and by name: `"total"` (the same), `"content"`, `"style"` and
             `"tv"` without their weights, and `"style/PATH"` for each style layer.
         """
-        paths = list(dict.fromkeys([*self.content_layers, *self.style_layers]))
-        found = self.features(variables, image, paths)
+        paths = dict.fromkeys([*self.content_layers, *self.style_layers])
+        found = self.features(variables, image, tuple(paths))
         content = sum(
-            weight * content_loss(found[path], targets.content[path], self.scale)
-            for path, weight in self.content_layers.items()
+            weights.content_layers[path]
+            * content_loss(found[path], targets.content[path], self.scale)
+            for path in self.content_layers
         )
         layers = {
             path: style_loss(gram_matrix(found[path]), targets.style[path], self.scale)
             for path in self.style_layers
         }
-        style = sum(weight * layers[path] for path, weight in self.style_layers.items())
+        style = sum(weights.style_layers[path] * loss for path, loss in layers.items())
         variation = total_variation(image, softness=_SOFTNESS)[0] / image.size
-        total = (
-            self.content_weight * content
-            + self.style_weight * style
-            + self.tv_weight * variation
-        )
+        total = weights.content * content + weights.style * style
+        total += weights.tv * variation
         parts = {"total": total, "content": content, "style": style, "tv": variation}
         parts |= {f"style/{path}": loss for path, loss in layers.items()}
-        return total, {name: jnp.asarray(value) for name, value in parts.items()}
+        return total, parts
 
 
 def in_the_colours_of(content: Array, picture: Array) -> Array:

@@ -5,6 +5,7 @@ and so optax's own line searches, which are compiled loops, are left out. What a
 computes is compiled.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -35,20 +36,26 @@ def adam_steps(
         steps: How many.
         learning_rate: How far a pixel may go in the first step.
     """
-    tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-
-    @jax.jit
-    def update(image, gradient, state):
-        change, state = tx.update(gradient, state, image)
-        return jnp.clip(image + change, 0, 1), state
-
-    state = tx.init(image)
+    init, update = _adam(steps, learning_rate)
+    state = init(image)
     losses, gradient = evaluate(image)
     yield image, losses
     for _ in range(steps):
         image, state = update(image, gradient, state)
         losses, gradient = evaluate(image)
         yield image, losses
+
+
+@functools.cache
+def _adam(steps: int, learning_rate: float) -> tuple[Callable, Callable]:
+    """Returns what makes the state and what moves the picture, compiled."""
+    tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+    def update(image, gradient, state):
+        change, state = tx.update(gradient, state, image)
+        return jnp.clip(image + change, 0, 1), state
+
+    return tx.init, jax.jit(update)
 
 
 def lbfgs_steps(
@@ -66,22 +73,28 @@ def lbfgs_steps(
         steps: How many at most.
         memory_size: Steps whose changes tell the curvature.
     """
-    tx = optax.scale_by_lbfgs(memory_size)
-    direct = jax.jit(tx.update)
+    init, direct = _lbfgs(memory_size)
     losses, gradient = evaluate(image)
     yield image, losses
-    state, forgotten = tx.init(image), True
+    state, forgotten = init(image), True
     for _ in range(steps):
         direction, state = direct(gradient, state, image)
         found = _search(evaluate, image, losses, gradient, direction)
         if found is None and not forgotten:
-            direction, state = direct(gradient, tx.init(image), image)
+            direction, state = direct(gradient, init(image), image)
             found = _search(evaluate, image, losses, gradient, direction)
         if found is None:
             return
         forgotten = False
         image, losses, gradient = found
         yield image, losses
+
+
+@functools.cache
+def _lbfgs(memory_size: int) -> tuple[Callable, Callable]:
+    """Returns what makes the state and what gives the direction, compiled."""
+    tx = optax.scale_by_lbfgs(memory_size)
+    return tx.init, jax.jit(tx.update)
 
 
 def _search(evaluate, image, losses, gradient, direction):

@@ -35,6 +35,7 @@ class StyleOptions:
         steps: Steps at every size, one number or one for each.
         style_scale: The longer side of the style images, in units of the picture's:
             below 1 strokes get finer, above 1 coarser.
+        margin: Pixels drawn around the picture at every size and cut off in the end.
         start: `"content"` or `"noise"`.
         colours: `"style"`, or `"content"` to transfer the luminance alone.
         seed: Of the noise.
@@ -51,6 +52,7 @@ class StyleOptions:
     sizes: Sequence[int] = (128, 256)
     steps: int | Sequence[int] = 150
     style_scale: float = 1.0
+    margin: int = 8
     start: str = "content"
     colours: str = "style"
     seed: int = 0
@@ -69,6 +71,7 @@ class StyleOptions:
         check_choice("start", self.start, STARTS)
         check_choice("colours", self.colours, COLOURS)
         check_number("seed", self.seed, 0)
+        check_number("margin", self.margin, 0)
         self._check_sizes()
 
     def _check_sizes(self) -> None:

@@ -15,6 +15,7 @@ from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 from jaxcnn.plotting.rates import learning_rate_range
 from jaxcnn.plotting.statistics import layer_heat_maps
+from jaxcnn.plotting.style_transfer import style_curves
 
 __all__ = [
     "comparison_grid",
@@ -28,4 +29,5 @@ __all__ = [
     "prediction_grid",
     "ranking_curves",
     "reliability_diagram",
+    "style_curves",
 ]

@@ -67,6 +67,28 @@ def open_weights(name: str, weights: Weights) -> Opened:
     return opened
 
 
+def named_model(weights: str | os.PathLike[str]) -> str | None:
+    """Returns the registered model that weights say they are of, or None.
+
+    A run folder and a file of `jaxcnn convert` say so; a published file is known by its
+    hash.
+
+    Args:
+        weights: A file or a run folder; of anything else nothing is known.
+
+    Raises:
+        ValueError: if the file is damaged or of an unknown kind.
+    """
+    path = Path(os.fspath(weights))
+    if path.is_dir():
+        opened = _run(os.fspath(weights))
+    elif path.is_file():
+        opened = _file(path, os.fspath(weights), published_file(None, path))
+    else:
+        return None
+    return None if opened.config is None else opened.config.model
+
+
 def _open(name: str, weights: str) -> Opened:
     if weights.startswith("hf-hub:"):
         from jaxcnn.transfer.hub import hub_file

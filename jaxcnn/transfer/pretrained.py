@@ -136,23 +136,24 @@ def pretrained_sets(name: str) -> list[str]:
     return list(_table().get(name, {}))
 
 
-def published_file(name: str, path: Path) -> PretrainedConfig | None:
+def published_file(name: str | None, path: Path) -> PretrainedConfig | None:
     """Returns what is known of a file, if its hash is that of a published one.
 
     Args:
-        name: The registered model that it is for.
+        name: The registered model that it is for, or None for any.
         path: The file, under any name.
     """
     hashes: dict[str, str] = {}
-    for weights, row in _table().get(name, {}).items():
-        kind, _, expected = row.get("hash", "").partition(":")
-        if not expected:
-            continue
-        if kind not in hashes:
-            with path.open("rb") as file:
-                hashes[kind] = hashlib.file_digest(file, kind).hexdigest()
-        if hashes[kind].startswith(expected):
-            return _config(name, weights, row)
+    for model in _table() if name is None else [name]:
+        for weights, row in _table().get(model, {}).items():
+            kind, _, expected = row.get("hash", "").partition(":")
+            if not expected:
+                continue
+            if kind not in hashes:
+                with path.open("rb") as file:
+                    hashes[kind] = hashlib.file_digest(file, kind).hexdigest()
+            if hashes[kind].startswith(expected):
+                return _config(model, weights, row)
     return None
 
 
