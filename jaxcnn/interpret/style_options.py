@@ -44,13 +44,13 @@ class StyleOptions:
     content_layers: Layers | None = None
     style_layers: Layers | None = None
     content_weight: float = 1.0
-    style_weight: float = 1.0
-    tv_weight: float = 0.1
+    style_weight: float = 30.0
+    tv_weight: float = 3.0
     scale: str = "relative"
     optimizer: str = "lbfgs"
     learning_rate: float = 0.02
-    sizes: Sequence[int] = (128, 256)
-    steps: int | Sequence[int] = 150
+    sizes: Sequence[int] = (96, 192, 320)
+    steps: int | Sequence[int] = 50
     style_scale: float = 1.0
     margin: int = 8
     start: str = "content"
