@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn.data.preprocess import to_float
+from jaxcnn.interpret.compiling import compiled
 from jaxcnn.interpret.targets import AnyTarget, Target, output_at
 from jaxcnn.layers.checks import check_choice, check_number
 from jaxcnn.typing import Array, PyTree
@@ -238,37 +239,25 @@ def repeat(
     schedule = learning_rate if callable(learning_rate) else None
     rates = jax.vmap(schedule)(numbers) if schedule else jnp.full(steps, learning_rate)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
-    one, all_of_them = _compiled(climb)
     if loop == "scan":
-        return Ascent(*all_of_them(variables, images, keys, rates))
+        return Ascent(*compiled(_all_steps, climb)(variables, images, keys, rates))
+    step = compiled(Climb.step, climb)
     start, scores = images, []
     for key, rate in zip(keys, rates, strict=True):
-        images, score = one(variables, images, start, key, rate)
+        images, score = step(variables, images, start, key, rate)
         scores.append(score)
     return Ascent(images, jnp.stack(scores))
 
 
-def _compiled(climb: Climb) -> tuple[Callable, Callable]:
-    """Returns one step and all steps, compiled, the same ones for an equal climb."""
-    try:
-        return _kept(climb)
-    except TypeError:  # a field of the model cannot be hashed
-        return _compile(climb)
+def _all_steps(
+    climb: Climb, variables: PyTree, images: Array, keys: Array, rates: Array
+) -> tuple[Array, Array]:
+    """Returns the images after all steps, and the scores before each."""
 
+    def body(now: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        return climb.step(variables, now, images, *at)
 
-def _compile(climb: Climb) -> tuple[Callable, Callable]:
-    def all_of_them(
-        variables: PyTree, images: Array, keys: Array, rates: Array
-    ) -> tuple[Array, Array]:
-        def body(now: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
-            return climb.step(variables, now, images, *at)
-
-        return jax.lax.scan(body, images, (keys, rates))
-
-    return jax.jit(climb.step), jax.jit(all_of_them)
-
-
-_kept = functools.lru_cache(maxsize=16)(_compile)
+    return jax.lax.scan(body, images, (keys, rates))
 
 
 def _unit(gradient: Array) -> Array:

@@ -17,7 +17,7 @@ from jaxcnn.layers.checks import check_number
 from jaxcnn.typing import Array, PyTree
 
 #: What deepdream uses unless told otherwise.
-DREAM = Prior(jitter=16, frequency=0.5, total_variation=0.02)
+DREAM = Prior(jitter=16, frequency=0.25, total_variation=0.02)
 
 
 def deepdream(
@@ -29,8 +29,8 @@ def deepdream(
     preprocess: Preprocess | None = None,
     octaves: int = 4,
     octave_scale: float = 1.4,
-    steps: int = 20,
-    learning_rate: float | Schedule = 0.015,
+    steps: int = 12,
+    learning_rate: float | Schedule = 0.01,
     prior: Prior = DREAM,
     clip: tuple[float, float] | None = (0.0, 1.0),
     key: Array | None = None,
@@ -57,7 +57,7 @@ def deepdream(
         octave_scale: Each size by the one before.
         steps: At each size.
         learning_rate: How far a step moves the pixels on average, where 1 is from black
-            to white: 20 steps of 0.015 may change a pixel by 0.3 at each size.
+            to white: 12 steps of 0.01 change a pixel by about 0.1 at each size.
         prior: Jitter (pixels), frequencies, total variation; with `l2` the pull back
             to the picture.
         clip: Least and largest value of a pixel.

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,10 @@ import numpy as np
 from flax import linen as nn
 from numpy.typing import ArrayLike
 
+from jaxcnn.augment.color import luminance
 from jaxcnn.data.preprocess import to_float
 from jaxcnn.data.resample import resize_and_crop
+from jaxcnn.interpret.compiling import compiled
 from jaxcnn.interpret.style_layers import (
     default_content_layers,
     default_style_layers,
@@ -121,26 +122,25 @@ def style_transfer(
     """
     options = StyleOptions() if options is None else options
     objective, weights = _objective(model, preprocess, options)
-    compiled = _compiled(objective)
     content = _image("content", content)
     painted = [_image("styles", style) for style in _several(styles)]
     shares = _shares(mix, len(painted))
     records: list[dict[str, float]] = []
     lengths: list[int] = []
-    image = None
     all_steps = options.steps_of_sizes()
+    start, began = None, 0
     for size, steps in zip(options.sizes, all_steps, strict=True):
-        level = _Level(compiled, options, variables, content, painted, shares, size)
-        began = sum(all_steps[: options.sizes.index(size)])
-        for step, (image, losses) in enumerate(level.run(weights, image, steps), began):  # noqa: B020
+        level = _Level(objective, options, variables, content, painted, shares, size)
+        for made, (image, losses) in enumerate(level.run(weights, start, steps)):
             found = {name: float(value) for name, value in losses.items()}
             _check_finite(found)
             records.append(found)
             lengths.append(size)
             if on_step is not None:
                 picture = functools.partial(level.finished, image)
-                shape = level.whole.shape[1:3]
-                on_step(StyleStep(step, sum(all_steps), shape, found, picture))
+                now = began + made, sum(all_steps), level.whole.shape[1:3]
+                on_step(StyleStep(*now, found, picture))
+        start, began = image, began + steps
     return StyleResult(
         image=level.finished(image),
         losses={name: np.array([r[name] for r in records]) for name in records[0]},
@@ -151,8 +151,8 @@ def style_transfer(
 class _Level:
     """One of the sizes: its targets, and the steps over a picture of that size."""
 
-    def __init__(self, compiled, options, variables, content, styles, shares, size):
-        self.compiled, self.options, self.variables = compiled, options, variables
+    def __init__(self, objective, options, variables, content, styles, shares, size):
+        self.objective, self.options, self.variables = objective, options, variables
         self.whole = _resized(content, size)
         self.content = _with_margin(self.whole, options.margin)
         styles = [
@@ -161,11 +161,13 @@ class _Level:
         source = self.content
         if options.colours == "content":
             styles = [with_the_luminance_of(source, style) for style in styles]
-            source = with_the_luminance_of(source, source)
+            source = luminance(source)
         self.source = source
-        grams = [compiled.style_targets(variables, style) for style in styles]
+        content_of = compiled(StyleObjective.content_targets, objective)
+        gram_of = compiled(StyleObjective.style_targets, objective)
+        grams = [gram_of(variables, style) for style in styles]
         self.targets = Targets(
-            content=compiled.content_targets(variables, source),
+            content=content_of(variables, source),
             style=jax.tree.map(
                 lambda *layer: sum(w * g for w, g in zip(shares, layer, strict=True)),
                 *grams,
@@ -174,9 +176,9 @@ class _Level:
 
     def run(self, weights: LossWeights, image: Array | None, steps: int) -> Steps:
         """Returns the steps from the picture of the size before, or from the start."""
+        slope = compiled(_gradient, self.objective)
 
         def evaluate(image: Array) -> tuple[dict[str, Array], Array]:
-            slope = self.compiled.gradient
             found, losses = slope(image, self.variables, self.targets, weights)
             return losses, found
 
@@ -205,31 +207,9 @@ class _Level:
         return image[:, margin:height, margin:width]
 
 
-class _Compiled(NamedTuple):
-    """The functions of an objective, compiled once for every size."""
-
-    content_targets: Callable
-    style_targets: Callable
-    gradient: Callable
-
-
-def _compile(objective: StyleObjective) -> _Compiled:
-    return _Compiled(
-        jax.jit(objective.content_targets),
-        jax.jit(objective.style_targets),
-        jax.jit(jax.grad(objective, has_aux=True)),
-    )
-
-
-_kept = functools.lru_cache(maxsize=16)(_compile)
-
-
-def _compiled(objective: StyleObjective) -> _Compiled:
-    """Returns the compiled functions, the same ones for an equal objective."""
-    try:
-        return _kept(objective)
-    except TypeError:  # a field of the model cannot be hashed
-        return _compile(objective)
+def _gradient(objective: StyleObjective, *arrays: PyTree) -> tuple[Array, PyTree]:
+    """Returns the gradient by the picture, and the losses by name."""
+    return jax.grad(objective, has_aux=True)(*arrays)
 
 
 def _objective(

@@ -31,10 +31,12 @@ class ReceptiveFields:
             positions (squeeze-and-excitation), or if an operation is not known.
         named: The same for each value marked by `jax.ad_checkpoint.checkpoint_name`;
             `None` for one that sees the whole image.
+        views: What the positions of these values see, axis by axis.
     """
 
     largest: int | None
     named: dict[str, int | None]
+    views: dict[str, View]
 
 
 def receptive_fields(jaxpr: core.ClosedJaxpr, image: int) -> ReceptiveFields:
@@ -50,7 +52,8 @@ def receptive_fields(jaxpr: core.ClosedJaxpr, image: int) -> ReceptiveFields:
     views[image] = {axis: Intervals(axis) for axis in range(1, rank - 1)}
     walk = _Walk()
     walk.run(jaxpr.jaxpr, views)
-    return ReceptiveFields(walk.largest if walk.bounded else None, walk.named)
+    named = {name: _largest(view) for name, view in walk.views.items()}
+    return ReceptiveFields(walk.largest if walk.bounded else None, named, walk.views)
 
 
 class _Walk:
@@ -59,7 +62,7 @@ class _Walk:
     def __init__(self) -> None:
         self.bounded = True
         self.largest: int | None = None
-        self.named: dict[str, int | None] = {}
+        self.views: dict[str, View] = {}
 
     def run(self, jaxpr: core.Jaxpr, views: Sequence[View]) -> list[View]:
         known = dict(zip(jaxpr.invars, views, strict=True))
@@ -80,7 +83,7 @@ class _Walk:
     def step(self, eqn: Any, inputs: list[View]) -> list[View]:
         name = eqn.primitive.name
         if name == "name":
-            self.named[eqn.params["name"]] = _largest(inputs[0])
+            self.views[eqn.params["name"]] = inputs[0]
             return inputs
         if name == "optimization_barrier":
             return inputs

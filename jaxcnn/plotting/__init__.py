@@ -11,6 +11,12 @@ from jaxcnn.plotting.assessment import (
 )
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
+from jaxcnn.plotting.features import (
+    feature_map_grid,
+    mosaic,
+    receptive_field_picture,
+    scatter_map,
+)
 from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 from jaxcnn.plotting.rates import learning_rate_range
@@ -21,13 +27,17 @@ __all__ = [
     "comparison_grid",
     "confusion_heat_map",
     "draw_convolution",
+    "feature_map_grid",
     "function_grid",
     "image_grid",
     "layer_heat_maps",
     "learning_curves",
     "learning_rate_range",
+    "mosaic",
     "prediction_grid",
     "ranking_curves",
+    "receptive_field_picture",
     "reliability_diagram",
+    "scatter_map",
     "style_curves",
 ]
