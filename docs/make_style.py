@@ -4,9 +4,8 @@
 
 PHOTOS is a folder with chelsea.png, astronaut.png, coffee.png and
 starry_night_google.jpg, WEIGHTS is squeezenet1_0-imagenet.npz. PART is `results`,
-`weights`, `options`, `smoothness`, `dreams` or `all`; each writes
-docs/images/style_PART.jpg, and `results` the loss curves too. All take half an hour on
-two cores.
+`weights`, `options`, `dreams` or `all`; each writes docs/images/style_PART.jpg, and
+`results` the loss curves too.
 """
 
 import argparse
@@ -26,8 +25,7 @@ from jaxcnn.transfer.load import load
 
 IMAGES = Path(__file__).parent / "images"
 STYLE = "starry_night_google.jpg"
-SMALL = StyleOptions(sizes=(96, 192, 256))
-# What the pictures share besides: every option is the default.
+SMALL = StyleOptions(sizes=(96, 192, 256), steps=(50, 40, 15))
 NETWORK = "squeezenet1_0"
 
 Picture = np.ndarray
@@ -95,34 +93,21 @@ def weights(studio: Studio) -> None:
 def options(studio: Studio) -> None:
     """One photograph with one option changed at a time."""
     changes = {
-        "max pooling": ({}, "max"),
-        'colours="content"': ({"colours": "content"}, "average"),
-        'start="noise"': ({"start": "noise"}, "average"),
-        "style_scale=0.5": ({"style_scale": 0.5}, "average"),
-        "style_scale=2": ({"style_scale": 2.0}, "average"),
-        "style up to fire3": (
-            {"style_layers": ("conv1", "fire2", "fire3")},
-            "average",
-        ),
+        "max pooling": {},
+        'colours="content"': {"colours": "content"},
+        'start="noise"': {"start": "noise"},
+        "style up to fire3": {"style_layers": ("conv1", "fire2", "fire3")},
+        "style_scale=0.5": {"style_scale": 0.5},
+        "style_scale=2": {"style_scale": 2.0},
+        "tv_weight=0": {"tv_weight": 0.0},
+        "tv_weight=30": {"tv_weight": 30.0},
     }
-    pictures = [
-        studio.styled("chelsea.png", dataclasses.replace(SMALL, **change), pool).image
-        for change, pool in changes.values()
-    ]
-    titles = list(changes)
-    write_rows(
-        "options", [pictures[:3], pictures[3:]], [titles[:3], titles[3:]], quality=80
-    )
-
-
-def smoothness(studio: Studio) -> None:
-    """One photograph with three weights of the total variation."""
-    values = (0.0, 3.0, 20.0)
-    pictures = [
-        studio.styled("coffee.png", dataclasses.replace(SMALL, tv_weight=value)).image
-        for value in values
-    ]
-    write_rows("smoothness", [pictures], [[f"tv_weight={v:g}" for v in values]])
+    titles, pictures = list(changes), []
+    for title, change in changes.items():
+        pool = "max" if title == "max pooling" else "average"
+        chosen = dataclasses.replace(SMALL, **change)
+        pictures.append(studio.styled("chelsea.png", chosen, pool).image)
+    write_rows("options", [pictures[:4], pictures[4:]], [titles[:4], titles[4:]])
 
 
 def dreams(studio: Studio) -> None:
@@ -142,7 +127,7 @@ def dreams(studio: Studio) -> None:
                 for layer in layers
             ]
         )
-    write_rows("dreams", rows, [list(layers), [""] * 3], quality=80)
+    write_rows("dreams", rows, [list(layers), [""] * 3])
 
 
 def thumbnail(picture: Picture, longer: int) -> Picture:
@@ -154,9 +139,7 @@ def thumbnail(picture: Picture, longer: int) -> Picture:
     return np.asarray(image)
 
 
-def write_rows(
-    part: str, rows: list[list[Picture]], titles: list[list[str]], quality: int = 85
-) -> None:
+def write_rows(part: str, rows: list[list[Picture]], titles: list[list[str]]) -> None:
     """Writes rows of pictures pixel by pixel, with a title above each."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -174,10 +157,10 @@ def write_rows(
             draw.text((x + 2, y - 20), text, fill=INK, font=font)
             x += picture.shape[1] + gap
         y += height
-    sheet.save(IMAGES / f"style_{part}.jpg", quality=quality, optimize=True)
+    sheet.save(IMAGES / f"style_{part}.jpg", quality=85, optimize=True)
 
 
-PARTS = (results, weights, options, smoothness, dreams)
+PARTS = (results, weights, options, dreams)
 
 
 def main() -> None:

@@ -21,7 +21,11 @@ from jaxcnn.interpret.style_layers import (
     layer_path,
     layer_weights,
 )
-from jaxcnn.interpret.style_losses import in_the_colours_of, with_the_luminance_of
+from jaxcnn.interpret.style_losses import (
+    StyleObjective,
+    in_the_colours_of,
+    with_the_luminance_of,
+)
 from jaxcnn.registry import create_model
 
 
@@ -287,3 +291,45 @@ def test_a_network_that_is_not_finite_is_named(variables):
     broken = jax.tree.map(lambda x: x * jnp.nan, variables)
     with pytest.raises(ValueError, match=r"The loss .* is nan: check the variables"):
         transfer(broken)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vgg19",
+        *(
+            pytest.param(n, marks=pytest.mark.thorough)
+            for n in ("squeezenet1_1", "resnet18")
+        ),
+    ],
+)
+def test_usual_layers_are_maps_of_the_network(name):
+    model = create_model(name)
+    images = jax.ShapeDtypeStruct((1, 64, 80, 3), jnp.float32)
+    content, style = default_content_layers(model), default_style_layers(model)
+    objective = StyleObjective(model, None, tuple(content), tuple(style), "relative")
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    grams = jax.eval_shape(objective.style_targets, variables, images)
+    assert set(grams) == set(style)
+    maps = jax.eval_shape(objective.content_targets, variables, images)
+    assert all(layer.ndim == 4 for layer in maps.values())
+
+
+def test_a_dense_layer_behind_the_maps_need_not_fit():
+    """LeNet's takes 28 pixels; the picture has other sides."""
+    lenet = create_model("lenet")
+    images = jax.ShapeDtypeStruct((1, 28, 28, 3), jnp.float32)
+    made = jax.eval_shape(lenet.init, jax.random.key(0), images)
+    objective = StyleObjective(lenet, None, ("conv2",), ("conv1",), "relative")
+    picture = jax.ShapeDtypeStruct((1, 20, 24, 3), jnp.float32)
+    assert objective_shapes(objective, made, picture) == {
+        "content": (1, 4, 6, 20),
+        "style": (1, 10, 10),
+    }
+
+
+def objective_shapes(objective, variables, picture):
+    content = jax.eval_shape(objective.content_targets, variables, picture)
+    style = jax.eval_shape(objective.style_targets, variables, picture)
+    (content,), (style,) = content.values(), style.values()
+    return {"content": content.shape, "style": style.shape}
