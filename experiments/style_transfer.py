@@ -152,6 +152,11 @@ def load_network(flags: Flags) -> tuple[Loaded, PreprocessConfig]:
     if weights is None:
         name, weights = name or VGG[0], VGG[1]
     name = name or named_model(weights)
+    if name is None and not Path(weights).exists():
+        raise ValueError(
+            f"There is no file or folder {weights}; a published set, such as "
+            "torchvision:IMAGENET1K_V1, needs --model."
+        )
     if name is None:
         raise ValueError(f"{weights} does not say of which model it is: give --model.")
     pool = {"pool": "average"} if flags.average_pool else {}

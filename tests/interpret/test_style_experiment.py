@@ -100,7 +100,11 @@ def test_flags_are_the_options(script):
             {"weights": "net.npz"},
             "how its images are prepared: give --like",
         ),
-        (["--average-pool"], {"weights": "nothing.npz"}, "does not say of which model"),
+        (
+            ["--average-pool"],
+            {"weights": "nothing.npz"},
+            r"no file or folder .*needs --model",
+        ),
     ],
 )
 def test_errors_are_clear(script, folder, flags, options, message):
