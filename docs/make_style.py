@@ -25,7 +25,7 @@ from jaxcnn.transfer.load import load
 
 IMAGES = Path(__file__).parent / "images"
 STYLE = "starry_night_google.jpg"
-SMALL = StyleOptions(sizes=(96, 192, 256), steps=(50, 40, 15))
+SMALL = StyleOptions(sizes=(96, 192), steps=(50, 40))
 NETWORK = "squeezenet1_0"
 
 Picture = np.ndarray
@@ -74,14 +74,14 @@ def results(studio: Studio) -> None:
     rows = [[thumbnail(studio.photo(STYLE), 150), *above]]
     rows.append([result.image for result in made])
     write_rows("results", rows, [["style", "content", "content", "content"], [""] * 3])
-    title = "The cat: total variation apart, the losses without their weights"
+    title = "The cat"
     file = IMAGES / "style_curves.png"
     style_curves(file, made[0].losses, made[0].sizes, title=title)
 
 
 def weights(studio: Studio) -> None:
     """One photograph with three weights of the style."""
-    values = (3.0, 30.0, 300.0)
+    values = (1.0, 10.0, 100.0)
     pictures = [
         studio.styled("chelsea.png", dataclasses.replace(SMALL, style_weight=value))
         for value in values
@@ -100,7 +100,7 @@ def options(studio: Studio) -> None:
         "style_scale=0.5": {"style_scale": 0.5},
         "style_scale=2": {"style_scale": 2.0},
         "tv_weight=0": {"tv_weight": 0.0},
-        "tv_weight=30": {"tv_weight": 30.0},
+        "tv_weight=10": {"tv_weight": 10.0},
     }
     titles, pictures = list(changes), []
     for title, change in changes.items():

@@ -44,8 +44,8 @@ class StyleOptions:
     content_layers: Layers | None = None
     style_layers: Layers | None = None
     content_weight: float = 1.0
-    style_weight: float = 30.0
-    tv_weight: float = 3.0
+    style_weight: float = 10.0
+    tv_weight: float = 1.0
     scale: str = "relative"
     optimizer: str = "lbfgs"
     learning_rate: float = 0.02
