@@ -105,7 +105,10 @@ def test_an_image_in_its_own_style_stays_as_it_is(variables, optimizer):
     )
 
 
-@pytest.mark.parametrize(("optimizer", "factor"), [("lbfgs", 30), ("adam", 10)])
+@pytest.mark.parametrize(
+    ("optimizer", "factor"),
+    [("lbfgs", 30), pytest.param("adam", 10, marks=pytest.mark.thorough)],
+)
 def test_content_alone_is_found_from_noise(variables, optimizer, factor):
     options = {"content_layers": ["first"], "style_weight": 0.0, "start": "noise"}
     options |= {"optimizer": optimizer, "steps": 40, "learning_rate": 0.1}
@@ -162,6 +165,7 @@ def test_sizes_from_coarse_to_fine(variables):
     assert result.image.max() <= 1
 
 
+@pytest.mark.thorough
 def test_the_style_has_a_scale_of_its_own(variables):
     """A style of half the size: its Gram matrices are those of the smaller image."""
     one = transfer(variables, styles=STYLE, style_scale=0.5, steps=1)
@@ -293,16 +297,8 @@ def test_a_network_that_is_not_finite_is_named(variables):
         transfer(broken)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "vgg19",
-        *(
-            pytest.param(n, marks=pytest.mark.thorough)
-            for n in ("squeezenet1_1", "resnet18")
-        ),
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["vgg19", "squeezenet1_1", "resnet18"])
 def test_usual_layers_are_maps_of_the_network(name):
     model = create_model(name)
     images = jax.ShapeDtypeStruct((1, 64, 80, 3), jnp.float32)
