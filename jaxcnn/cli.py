@@ -23,6 +23,10 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       data; --html writes a report with pictures
   predict RUN PATH ...
                       name what is on pictures, or on those of whole folders
+  features RUN [IMAGE ...]
+                      draw filters, feature maps, receptive fields, neighbours
+  dream RUN --target PATH:CHANNEL -o OUT.png
+                      draw what a channel, a layer or a class wants to see
   augment --preview RUN|FILE.py
                       draw what a model will see of its training images
   data FOLDER_OR_NAME look through a dataset: counts, broken files, duplicates, leaks
@@ -146,6 +150,8 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lr-range": _lr_range,
     "evaluate": _in("jaxcnn.commands.evaluate"),
     "predict": _in("jaxcnn.commands.predict"),
+    "features": _in("jaxcnn.commands.features"),
+    "dream": _in("jaxcnn.commands.dream"),
     "augment": _augment,
     "data": _in("jaxcnn.experiment.know_data"),
     "models": _in("jaxcnn.commands.models"),

@@ -28,6 +28,7 @@ NOT_RUN = {"docs/parallel.md": 1, "docs/style_transfer.md": 2}
 
 # Packages whose every public name stands on the page of public names.
 PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
+PARTS += ("interpret",)
 PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
 
 # What the trainings of a page must reach on held-out digits.
@@ -109,6 +110,7 @@ def expected_prints(block: Block):
 #: Pages that train or compile for long: their code runs with the thorough tests.
 LONG = {"using", "finetuning", "mixed_precision", "cnn_nd", "add_a_model"}
 LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
+LONG |= {"seeing_features", "latents"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
 
 

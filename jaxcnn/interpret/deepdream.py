@@ -46,8 +46,7 @@ def deepdream(
         model: Any Linen module that takes images of several sizes up to the submodule.
         variables: Its variables.
         images: `[batch, height, width, channels]`, uint8 or floats in [0, 1]: photos,
-            or `noise_images`. 227 pixels take seconds, see docs/seeing_features.md;
-            memory grows with the number of pixels.
+            or `noise_images`. Time and memory grow with the number of pixels.
         target: As for `maximize_activation`; a whole layer, such as `"fire8"`, gives
             the pictures of 2015, `"fire8:12"` one motif, `":281"` a class.
         preprocess: From floats in [0, 1] to the model's input, without a change of

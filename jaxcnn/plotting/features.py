@@ -137,7 +137,8 @@ def receptive_field_picture(
         path: The file.
         image: `[height, width, channels]`, uint8 or floats in [0, 1].
         boxes: By name, first and last row and first and last column that a unit sees,
-            `((top, bottom), (left, right))`; beyond the image is the padding.
+            `((top, bottom), (left, right))`; what lies beyond the image, its padding,
+            is grey.
         fields: By name, how much it depends on each pixel, `[height, width]`; each is
             drawn over its own range, its box framed.
         notes: By name, a line under the title of its panel.
@@ -154,7 +155,7 @@ def receptive_field_picture(
     _check_fields(pixels.shape[:2], boxes, fields, notes)
     count = 1 + len(fields)
     height = 2.6 * pixels.shape[0] / pixels.shape[1]
-    figure = Figure(figsize=(2.75 * count, height + 0.7), layout="constrained")
+    figure = Figure(figsize=(2.75 * count, height + 1.0), layout="constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     panels[0].imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for number, (name, box) in enumerate(boxes.items()):
@@ -167,15 +168,18 @@ def receptive_field_picture(
             _frame(axes, box, colour, None)
             note = f"\n{notes[name]}" if name in notes else ""
             axes.set_title(name + note, fontsize=9, color=INK)
-    panels[0].legend(loc="upper left", fontsize=7, labelcolor=INK, framealpha=0.85)
+    panels[0].legend(loc="upper left", fontsize=6, labelcolor=INK, framealpha=0.85)
     panels[0].set_title("What a unit can see", fontsize=9, color=INK)
-    for axes in panels:
-        axes.set(
-            xticks=[],
-            yticks=[],
-            xlim=(-0.5, pixels.shape[1] - 0.5),
-            ylim=(pixels.shape[0] - 0.5, -0.5),
+    whole = [(0, size - 1) for size in pixels.shape[:2]]
+    for number, axes in enumerate(panels):
+        # The first one has room for what lies in the padding.
+        inside = [whole] if number else [whole, *boxes.values()]
+        (top, bottom), (left, right) = (
+            (min(low for low, _ in spans), max(high for _, high in spans))
+            for spans in zip(*inside, strict=True)
         )
+        axes.set(xticks=[], yticks=[], facecolor=LIGHT)
+        axes.set(xlim=(left - 1, right + 1), ylim=(bottom + 1, top - 1))
         _plain(axes)
     if title is not None:
         figure.suptitle(title, fontsize=12, color=INK, fontweight="bold")
