@@ -120,7 +120,10 @@ def run_of(
     if chosen is None:
         chosen = TransferConfig()
     else:
-        chosen = dataclasses.replace(chosen, weights=shared.transfer.weights)
+        # The X-rays are scaled to [0, 1] alone, though more is known of these weights.
+        how = "data" if args.case == "xrays" else chosen.preprocess
+        weights = shared.transfer.weights
+        chosen = dataclasses.replace(chosen, weights=weights, preprocess=how)
     return dataclasses.replace(
         shared,
         run=str(args.folder / args.case / strategy / f"{rate:g}" / str(seed)),

@@ -33,6 +33,9 @@ from jaxcnn.interpret.receptive_field import (
     measure_field,
     receptive_field,
 )
+from jaxcnn.interpret.style import StyleResult, StyleStep, style_transfer
+from jaxcnn.interpret.style_losses import content_loss, gram_matrix, style_loss
+from jaxcnn.interpret.style_options import StyleOptions
 from jaxcnn.interpret.targets import Target, output_at
 
 __all__ = [
@@ -44,7 +47,11 @@ __all__ = [
     "Prior",
     "ReceptiveField",
     "Reconstruction",
+    "StyleOptions",
+    "StyleResult",
+    "StyleStep",
     "Target",
+    "content_loss",
     "decode",
     "deepdream",
     "effective_receptive_field",
@@ -52,6 +59,7 @@ __all__ = [
     "feature_maps",
     "filter_images",
     "first_layer",
+    "gram_matrix",
     "interpolate",
     "latent_grid",
     "maximize_activation",
@@ -63,6 +71,8 @@ __all__ = [
     "receptive_field",
     "reconstruct",
     "strongest_channels",
+    "style_loss",
+    "style_transfer",
     "total_variation",
     "tsne",
 ]

@@ -7,12 +7,17 @@ functions of names; `jaxcnn.transfer.convert` applies them to arrays.
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from flax import linen as nn
 
 Replacement = str | Callable[[re.Match[str]], str]
 
 _KEY_MAPS: dict[type[nn.Module], dict[str, "KeyMap"]] = {}
+
+
+def _no_options(model: nn.Module) -> dict[str, Any]:
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +35,8 @@ class KeyMap:
             leaves `w` and `b`.
         flattens: Our path of each dense layer behind a flattened map to that map's
             `(channels, *spatial)`: PyTorch flattens channels first.
+        options: Options of ours that the reference's own model has otherwise than our
+            defaults, from the model; `load_model` sets them unless told others.
         ignored: What the reference holds beside the weights of the model, such as
             auxiliary heads: a regular expression over its keys, matched from the
             beginning.
@@ -40,6 +47,7 @@ class KeyMap:
     layout: str = "torch"
     flattens: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     ignored: str | None = None
+    options: Callable[[nn.Module], Mapping[str, Any]] = _no_options
 
 
 def rewrite(path: str, rules: Sequence[tuple[str, Replacement]]) -> str:

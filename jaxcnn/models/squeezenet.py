@@ -6,14 +6,21 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.checks import check_images, check_number, check_numbers
+from jaxcnn.layers.checks import (
+    check_choice,
+    check_images,
+    check_number,
+    check_numbers,
+)
 from jaxcnn.layers.conv import Conv
 from jaxcnn.layers.conv_act import ConvAct
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.models.features import endpoints_of
-from jaxcnn.ops import global_average_pool, max_pool
+from jaxcnn.ops import avg_pool, global_average_pool, max_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
+
+_POOLS = {"max": max_pool, "average": avg_pool}
 
 
 class Fire(nn.Module):
@@ -57,6 +64,8 @@ class SqueezeNet(nn.Module):
         head_padding: Zeros around the map before the head, which count in the mean;
             the published Caffe weights were trained with 1.
         dropout: Share of the values dropped before the head, in training.
+        pool: `"max"` or `"average"`; with published weights the latter is for style
+            transfer alone.
         kernel_init: Initialiser of the convolutions; the head starts as a normal
             distribution of standard deviation 0.01.
         num_classes: Logits out; 0 returns the mean over positions of what the head
@@ -71,6 +80,7 @@ class SqueezeNet(nn.Module):
     pools: Sequence[int] = (1, 4, 8)
     head_padding: int = 0
     dropout: float = 0.5
+    pool: str = "max"
     kernel_init: Initializer = he_normal_fan_out
     num_classes: int = 1000
     dtype: Dtype | None = None
@@ -80,6 +90,7 @@ class SqueezeNet(nn.Module):
         check_number("features", self.features, 1)
         check_number("head_padding", self.head_padding, 0)
         check_number("dropout", self.dropout, 0, below=1, whole=False)
+        check_choice("pool", self.pool, _POOLS)
         for name in ("squeeze", "expand", "pools"):
             check_numbers(name, getattr(self, name), 1)
         if len(self.squeeze) != len(self.expand):
@@ -116,7 +127,9 @@ class SqueezeNet(nn.Module):
         return global_average_pool(nn.relu(head(x)).astype(jnp.float32))
 
     def _pool(self, x: Array, number: int) -> Array:
-        return max_pool(x, 3, 2, ceil_mode=True) if number in self.pools else x
+        if number not in self.pools:
+            return x
+        return _POOLS[self.pool](x, 3, 2, ceil_mode=True)
 
     def _smallest(self) -> int:
         """Returns the shortest side of which the pools leave something: each halves."""

@@ -6,14 +6,21 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.layers.checks import check_images, check_number, check_numbers
+from jaxcnn.layers.checks import (
+    check_choice,
+    check_images,
+    check_number,
+    check_numbers,
+)
 from jaxcnn.layers.conv import ConvNorm
 from jaxcnn.layers.conv_act import ConvAct
 from jaxcnn.layers.initializers import Initializer, he_normal_fan_out
 from jaxcnn.models.features import endpoints_of
-from jaxcnn.ops import adaptive_avg_pool, max_pool
+from jaxcnn.ops import adaptive_avg_pool, avg_pool, max_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
+
+_POOLS = {"max": max_pool, "average": avg_pool}
 
 
 class VGG(nn.Module):
@@ -31,6 +38,8 @@ class VGG(nn.Module):
         width: Channels of the first stage; each stage doubles them, up to eight times.
         hidden: Units of each of the two dense layers.
         dropout: Share of the units dropped behind either of them, in training.
+        pool: `"max"` or `"average"`, over 2x2; the weights of one serve the other for
+            style transfer (Gatys et al. 2016, section 2), not for classification.
         kernel_init: Initialiser of the convolutions; dense layers start as He normal.
         num_classes: Logits out; 0 returns the features that the head would get.
         dtype: Computation type; parameters, statistics and logits stay float32.
@@ -42,6 +51,7 @@ class VGG(nn.Module):
     width: int = 64
     hidden: int = 4096
     dropout: float = 0.5
+    pool: str = "max"
     kernel_init: Initializer = he_normal_fan_out
     num_classes: int = 1000
     dtype: Dtype | None = None
@@ -52,6 +62,7 @@ class VGG(nn.Module):
         check_number("width", self.width, 1)
         check_number("hidden", self.hidden, 1)
         check_number("dropout", self.dropout, 0, below=1, whole=False)
+        check_choice("pool", self.pool, _POOLS)
         check_numbers("stage_sizes", self.stage_sizes, 1)
         super().__post_init__()
 
@@ -65,7 +76,7 @@ class VGG(nn.Module):
             for number in range(convs):
                 name = f"conv{stage + 1}_{number + 1}"
                 x = self._conv(x, features, name, train)
-            x = max_pool(x, 2)
+            x = _POOLS[self.pool](x, 2)
         x = adaptive_avg_pool(x, 7)
         x = x.reshape(x.shape[0], -1)
         for number in (1, 2):

@@ -21,6 +21,7 @@ from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 from jaxcnn.plotting.rates import learning_rate_range
 from jaxcnn.plotting.statistics import layer_heat_maps
+from jaxcnn.plotting.style_transfer import style_curves
 
 __all__ = [
     "comparison_grid",
@@ -38,4 +39,5 @@ __all__ = [
     "receptive_field_picture",
     "reliability_diagram",
     "scatter_map",
+    "style_curves",
 ]

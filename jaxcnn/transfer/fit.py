@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import unflatten_dict
 
+from jaxcnn.models.key_map import key_maps
 from jaxcnn.registry import create_model
 from jaxcnn.transfer.adapt import (
     adapt_input_kernel,
@@ -19,7 +20,13 @@ from jaxcnn.transfer.adapt import (
     initial_leaves,
 )
 from jaxcnn.transfer.convert import Converted
-from jaxcnn.transfer.match import cut, differences, find_source, match_weights
+from jaxcnn.transfer.match import (
+    NATIVE,
+    cut,
+    differences,
+    find_source,
+    match_weights,
+)
 from jaxcnn.transfer.origin import Opened
 from jaxcnn.tree import flatten_named
 from jaxcnn.typing import Array, PyTree
@@ -35,6 +42,12 @@ class Build:
     options: dict[str, Any]
     image_shape: tuple[int, ...]
     known: dict[Any, PyTree] = dataclasses.field(default_factory=dict)
+
+    def with_options(self, options: dict[str, Any]) -> "Build":
+        """Returns the same for other options of the model."""
+        if options == self.options:
+            return self
+        return Build(self.name, options, self.image_shape)
 
     def model(self, classes: int | None) -> nn.Module:
         """Returns the model; None leaves the number of classes to it."""
@@ -58,12 +71,16 @@ class Build:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Weights as leaves of ours, with the classes and channels that they have."""
+    """Weights as leaves of ours, with the classes and channels that they have.
+
+    `options` are those that the model needs for them, beside its own.
+    """
 
     leaves: dict[str, np.ndarray]
     classes: int | None
     channels: int
     label: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_stored(
@@ -109,7 +126,9 @@ def read_stored(
             opened.label,
             cut(found.ignored),
         )
-    return Stored(flatten_named(found.variables), classes, channels, opened.label)
+    options = {} if source == NATIVE else key_maps(model)[source].options(model)
+    leaves = flatten_named(found.variables)
+    return Stored(leaves, classes, channels, opened.label, options)
 
 
 def _stored_number(found: Converted, axes: Mapping[str, int], default: Any) -> Any:

@@ -126,6 +126,7 @@ def load(
         options = {**opened.config.model_args, **options}
     build = Build(name, options, _image_shape(name, options, opened, image_size))
     stored = read_stored(build, opened, source, headless=num_classes is not None)
+    build = build.with_options({**stored.options, **options})
     classes = stored.classes if num_classes is None else num_classes
     channels = stored.channels if in_channels is None else in_channels
     return Loaded(

@@ -14,6 +14,7 @@ from jaxcnn.transfer.pretrained import (
     PretrainedConfig,
     pretrained_config,
     pretrained_sets,
+    published_file,
 )
 from jaxcnn.transfer.weight_file import read_weights
 from jaxcnn.tree import flatten_named
@@ -66,6 +67,28 @@ def open_weights(name: str, weights: Weights) -> Opened:
     return opened
 
 
+def named_model(weights: str | os.PathLike[str]) -> str | None:
+    """Returns the registered model that weights say they are of, or None.
+
+    A run folder and a file of `jaxcnn convert` say so; a published file is known by its
+    hash.
+
+    Args:
+        weights: A file or a run folder; of anything else nothing is known.
+
+    Raises:
+        ValueError: if the file is damaged or of an unknown kind.
+    """
+    path = Path(os.fspath(weights))
+    if path.is_dir():
+        opened = _run(os.fspath(weights))
+    elif path.is_file():
+        opened = _file(path, os.fspath(weights), published_file(None, path))
+    else:
+        return None
+    return None if opened.config is None else opened.config.model
+
+
 def _open(name: str, weights: str) -> Opened:
     if weights.startswith("hf-hub:"):
         from jaxcnn.transfer.hub import hub_file
@@ -84,7 +107,7 @@ def _open(name: str, weights: str) -> Opened:
         raise FileNotFoundError(
             f"There is no file or folder {weights!r}. Published for {name}: {sets}."
         )
-    return _file(Path(weights), weights, None)
+    return _file(Path(weights), weights, published_file(name, Path(weights)))
 
 
 def _file(path: Path, label: str, config: PretrainedConfig | None) -> Opened:

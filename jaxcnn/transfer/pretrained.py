@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import importlib.resources
 import json
+from pathlib import Path
 from typing import Any
 
 from jaxcnn.data.preprocess import PreprocessConfig
@@ -132,6 +134,27 @@ def pretrained_sets(name: str) -> list[str]:
         ['torchvision:IMAGENET1K_V1', 'torchvision:IMAGENET1K_V2']
     """
     return list(_table().get(name, {}))
+
+
+def published_file(name: str | None, path: Path) -> PretrainedConfig | None:
+    """Returns what is known of a file, if its hash is that of a published one.
+
+    Args:
+        name: The registered model that it is for, or None for any.
+        path: The file, under any name.
+    """
+    hashes: dict[str, str] = {}
+    for model in _table() if name is None else [name]:
+        for weights, row in _table().get(model, {}).items():
+            kind, _, expected = row.get("hash", "").partition(":")
+            if not expected:
+                continue
+            if kind not in hashes:
+                with path.open("rb") as file:
+                    hashes[kind] = hashlib.file_digest(file, kind).hexdigest()
+            if hashes[kind].startswith(expected):
+                return _config(model, weights, row)
+    return None
 
 
 def _config(name: str, weights: str, row: dict[str, Any]) -> PretrainedConfig:

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxcnn.models import VGG, alexnet, capture, feature_info, squeezenet1_0, vgg19
 from jaxcnn.models.squeezenet import SqueezeNet
+from jaxcnn.tree import flatten_named
 
 
 @pytest.mark.thorough
@@ -62,6 +64,36 @@ def test_squeezenets_head_padding_counts_in_the_mean(padding):
     assert inside.min() > 0
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("pool", ["max", "average"])
+def test_pools_are_the_largest_values_or_means(pool):
+    """What the convolution behind the first pool gives, from what is before it."""
+    vgg = VGG((1, 1), width=2, hidden=3, num_classes=2, pool=pool)
+    squeeze = SqueezeNet(4, 3, (2,), (2,), pools=(1,), num_classes=2, pool=pool)
+    images = np.random.default_rng(0).uniform(size=(2, 11, 11, 3)).astype(np.float32)
+    cases = {
+        vgg: ("conv1_1", "conv2_1/conv", 2),
+        squeeze: ("conv1", "fire2/squeeze", 3),
+    }
+    for model, (first, second, window) in cases.items():
+        variables = jax.jit(model.init)(jax.random.key(0), images)
+        found = capture(model, variables, images, [first, second])
+        pooling = {"max": nn.max_pool, "average": nn.avg_pool}[pool]
+        pooled = pooling(found[first], (window, window), (2, 2))
+        layer = flatten_named(variables["params"])
+        path = second.removesuffix("/conv") + "/conv"
+        expected = jax.lax.conv_general_dilated(
+            pooled,
+            layer[f"{path}/kernel"],
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        if model is squeeze:
+            expected = nn.relu(expected)
+        np.testing.assert_allclose(found[second], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -73,6 +105,8 @@ def test_squeezenets_head_padding_counts_in_the_mean(padding):
         (lambda: vgg19(dropout=-1), "dropout must be a number .* got -1"),
         (lambda: VGG((2, 0)), "stage_sizes must be .* at least 1, got 0"),
         (lambda: squeezenet1_0(head_padding=-1), "head_padding must be .* got -1"),
+        (lambda: squeezenet1_0(pool="avg"), "pool='avg' is unknown.*'max', 'average'"),
+        (lambda: vgg19(pool="mean"), "pool='mean' is unknown.*'max', 'average'"),
         (lambda: squeezenet1_0(dropout=2), "dropout must be a number .* got 2"),
         (lambda: squeezenet1_0(squeeze=(4,)), "squeeze and expand must have a number"),
         (lambda: SqueezeNet(0, 3), "features must be .* at least 1, got 0"),

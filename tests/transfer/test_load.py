@@ -141,6 +141,20 @@ def test_a_map_may_be_asked_for():
         load(state(), source="tim")
 
 
+def test_a_map_says_which_options_its_reference_has():
+    """The caller's own come before them."""
+
+    def options(model):
+        return {"width": 4, "aux_heads": model.width == 4}
+
+    own = KeyMap("torchvision", names_of_torch, ignored=r"aux\.", options=options)
+    register_key_map(Tiny, own)
+    weights = state() | {"aux.weight": np.zeros((10, 4), np.float32)}
+    assert load(weights, source="torchvision")[0].aux_heads
+    assert not load(weights, source="torchvision", aux_heads=False)[0].aux_heads
+    assert not load(state(norm="norm"), source="timm")[0].aux_heads
+
+
 def test_a_file_of_other_classes_makes_a_model_of_them():
     model, variables = load(state(classes=7))
     assert model.num_classes == 7

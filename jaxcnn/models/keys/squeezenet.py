@@ -27,5 +27,16 @@ def _caffe(path: str, model: SqueezeNet) -> str:
     return rewrite(path, rules)
 
 
+def _caffe_options(model: SqueezeNet) -> dict[str, int]:
+    """Version 1.0 pads the map before its head; 1.1, whose stem is smaller, does not.
+
+    https://github.com/forresti/SqueezeNet, `conv10` of both `deploy.prototxt`.
+    """
+    return {"head_padding": 1} if model.kernel_size == 7 else {}
+
+
 register_key_map(SqueezeNet, KeyMap("torchvision", _torchvision))
-register_key_map(SqueezeNet, KeyMap("caffe", _caffe, layout="caffe"))
+register_key_map(
+    SqueezeNet,
+    KeyMap("caffe", _caffe, layout="caffe", options=_caffe_options),
+)
