@@ -23,6 +23,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       data; --html writes a report with pictures
   predict RUN PATH ...
                       name what is on pictures, or on those of whole folders
+  explain RUN PATH ...
+                      draw the parts of pictures that made a model name a class
   augment --preview RUN|FILE.py
                       draw what a model will see of its training images
   data FOLDER_OR_NAME look through a dataset: counts, broken files, duplicates, leaks
@@ -146,6 +148,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lr-range": _lr_range,
     "evaluate": _in("jaxcnn.commands.evaluate"),
     "predict": _in("jaxcnn.commands.predict"),
+    "explain": _in("jaxcnn.commands.explain"),
     "augment": _augment,
     "data": _in("jaxcnn.experiment.know_data"),
     "models": _in("jaxcnn.commands.models"),

@@ -67,7 +67,7 @@ def _eigen_cam(layer: Layer) -> Array:
 #: The map of a layer, `[batch, ...]`, before what is negative is cut off.
 CAMS: dict[str, Callable[[Layer], Array]] = {
     "grad_cam": _grad_cam,
-    "grad_cam++": _grad_cam_plus_plus,
+    "grad_cam_plus_plus": _grad_cam_plus_plus,
     "layer_cam": _layer_cam,
     "hires_cam": _hires_cam,
     "eigen_cam": _eigen_cam,
@@ -240,7 +240,7 @@ def grad_cam_plus_plus(
         https://arxiv.org/abs/1710.11063.
     """
     return class_activation_map(
-        model, variables, images, target, method="grad_cam++", **options
+        model, variables, images, target, method="grad_cam_plus_plus", **options
     )
 
 

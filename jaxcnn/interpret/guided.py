@@ -154,7 +154,7 @@ class _Guided:
 
     def step(self, eqn: Any, values: list[Any], zeros: set[Any]) -> list[Any]:
         """Returns the outputs of one equation."""
-        name = eqn.params.get("name", "")
+        name = _name(eqn)
         inner = _called(eqn)
         rectified = _rectified(eqn, zeros)
         if rectified is not None:
@@ -181,17 +181,32 @@ class _Guided:
 
 
 def _bind(eqn: Any, values: list[Any]) -> list[Any]:
-    """Returns what an equation gives as it stands, as `jax.core.eval_jaxpr` does."""
-    functions, params = eqn.primitive.get_bind_params(eqn.params)
-    with eqn.ctx.manager:
-        found = eqn.primitive.bind(*functions, *values, **params)
-    return list(found) if eqn.primitive.multiple_results else [found]
+    """Returns what an equation gives as it stands, its own gradient kept."""
+    free = [
+        (atom, value)
+        for atom, value in zip(eqn.invars, values, strict=True)
+        if not isinstance(atom, core.Literal)
+    ]
+    operands = dict(free)  # one that occurs twice is given once
+    alone = core.Jaxpr((), list(operands), eqn.outvars, [eqn], eqn.effects)
+    return core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*operands.values())
+
+
+def _name(eqn: Any) -> str:
+    """Returns the name of the function that an equation calls, or an empty one.
+
+    Activations of JAX with a gradient of their own are compiled functions inside.
+    """
+    inner = eqn.params.get("call_jaxpr")
+    if eqn.primitive.name == "custom_jvp_call" and len(inner.eqns) == 1:
+        return inner.eqns[0].params.get("name", "")
+    return eqn.params.get("name", "")
 
 
 def _called(eqn: Any) -> core.ClosedJaxpr | None:
     """Returns the computation that an equation runs once on its own operands."""
     name = eqn.primitive.name
-    named = eqn.params.get("name") in _RELUS | _SMOOTH
+    named = _name(eqn) in _RELUS | _SMOOTH
     if name not in _CALLS and not (name == "custom_jvp_call" and named):
         return None
     inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
@@ -230,7 +245,7 @@ def _rectifiers_in(jaxpr: core.Jaxpr) -> set[str]:
 
 def _rectifiers_of(eqn: Any) -> set[str]:
     """Returns which rectifiers the computations within an equation hold."""
-    name = eqn.params.get("name", "")
+    name = _name(eqn)
     own_gradient = eqn.primitive.name in ("custom_jvp_call", "custom_vjp_call")
     if name in _SMOOTH:
         return {"smooth"}

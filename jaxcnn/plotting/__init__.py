@@ -9,6 +9,7 @@ from jaxcnn.plotting.assessment import (
     ranking_curves,
     reliability_diagram,
 )
+from jaxcnn.plotting.attribution import attribution_sheet, map_over_image
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.functions import function_grid
@@ -17,6 +18,7 @@ from jaxcnn.plotting.rates import learning_rate_range
 from jaxcnn.plotting.statistics import layer_heat_maps
 
 __all__ = [
+    "attribution_sheet",
     "comparison_grid",
     "confusion_heat_map",
     "draw_convolution",
@@ -25,6 +27,7 @@ __all__ = [
     "layer_heat_maps",
     "learning_curves",
     "learning_rate_range",
+    "map_over_image",
     "prediction_grid",
     "ranking_curves",
     "reliability_diagram",

@@ -42,7 +42,7 @@ def image_grid(
         ValueError: if there are no images, their rank, channels or type is another, or
             `titles`, `notes` or `correct` is not as long as `images`.
     """
-    pixels = _pixels(images)
+    pixels = as_pixels(images)
     count = len(pixels)
     for name, texts in {"titles": titles, "notes": notes, "correct": correct}.items():
         _check_length(name, texts, count)
@@ -150,7 +150,7 @@ def comparison_grid(
     """
     if not rows:
         raise ValueError("There are no rows of images to compare.")
-    pixels = {label: _pixels(images) for label, images in rows.items()}
+    pixels = {label: as_pixels(images) for label, images in rows.items()}
     lengths = {label: len(images) for label, images in pixels.items()}
     columns = max(lengths.values())
     if min(lengths.values()) != columns:
@@ -244,7 +244,7 @@ class _Canvas:
             self.figure.text(0.5, above / height, title, **heading)
 
 
-def _pixels(images: ArrayLike) -> np.ndarray:
+def as_pixels(images: ArrayLike) -> np.ndarray:
     """Returns images as float32 in [0, 1], `[n, h, w]` or `[n, h, w, 3]`."""
     array = np.asarray(images)
     if array.ndim == 3:

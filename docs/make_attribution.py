@@ -1,0 +1,192 @@
+"""The pictures and tables of docs/attribution.md.
+
+`python docs/make_attribution.py DATA` draws the pictures of CIFAR-10 and prints both
+tables, of the published ResNet-20 (DATA/weights/resnet20-12fca82f.th) on test images of
+DATA/tfds.
+"""
+
+import argparse
+import functools
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxcnn
+from jaxcnn import interpret
+from jaxcnn.data import load_source
+from jaxcnn.plotting import attribution_sheet, comparison_grid, map_over_image
+
+OUT = Path(__file__).parent / "images"
+#: Names in the pictures, the method and its options.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "saliency": ("saliency", {}),
+    "gradient x input": ("gradient_times_input", {}),
+    "SmoothGrad": ("smooth_grad", {"samples": 20}),
+    "guided backprop.": ("guided_backpropagation", {}),
+    "integrated grad.": ("integrated_gradients", {"steps": 32}),
+    "occlusion": ("occlusion", {"window": 6, "stride": 3}),
+    "Grad-CAM": ("grad_cam", {}),
+    "Grad-CAM++": ("grad_cam_plus_plus", {}),
+    "LayerCAM": ("layer_cam", {}),
+    "LayerCAM, 3 layers": (
+        "layer_cam",
+        {"layers": [f"stage{stage}_block3" for stage in (1, 2, 3)]},
+    ),
+    "HiResCAM": ("hires_cam", {}),
+    "EigenCAM": ("eigen_cam", {}),
+}
+#: Maps that know nothing of the model: noise, noise as coarse as the last layer, and a
+#: bell in the middle, where photographers put what they mean.
+BLIND = ("random", "random, 8x8", "centre")
+AT_A_TIME = 50
+
+
+def explain(model: Any, name: str) -> Any:
+    """Returns the compiled method of a name in `METHODS`."""
+    method, options = METHODS[name]
+    return jax.jit(
+        functools.partial(interpret.attribution_map, method, model, **options)
+    )
+
+
+def blind_map(name: str, shape: tuple[int, ...], seed: int) -> jax.Array:
+    """Returns maps that know nothing of the model."""
+    if name == "centre":
+        place = jnp.square(jnp.linspace(-1, 1, shape[1]))
+        return jnp.broadcast_to(-(place[:, None] + place[None, :]), shape)
+    cells = 8 if "8x8" in name else None
+    return interpret.random_maps(jax.random.key(seed), shape, cells)
+
+
+def in_batches(function: Any, *arrays: Any) -> np.ndarray:
+    """Returns a function of all images, computed a batch at a time."""
+    parts = range(0, len(arrays[0]), AT_A_TIME)
+    found = [function(*(a[k : k + AT_A_TIME] for a in arrays)) for k in parts]
+    return np.concatenate([np.asarray(part) for part in found])
+
+
+def faithfulness(model: Any, variables: Any, images: Any) -> None:
+    """Prints deletion and insertion of every method and of the blind maps."""
+
+    def area(score: Any) -> Any:
+        return jax.jit(
+            lambda x, maps: score(model, variables, x, maps, batch_size=650).area
+        )
+
+    scores = (area(interpret.deletion_score), area(interpret.insertion_score))
+    print(f"\n| map | deletion | insertion | n = {len(images)} |\n|---|---|---|---|")
+    shape = images.shape[:-1]
+    for name in [*METHODS, *BLIND]:
+        start = time.perf_counter()
+        if name in METHODS:
+            method = explain(model, name)
+            maps = [in_batches(lambda x, m=method: m(variables, x), images)]
+        else:
+            seeds = range(3 if "random" in name else 1)
+            maps = [np.asarray(blind_map(name, shape, seed)) for seed in seeds]
+        spent = time.perf_counter() - start
+        cells = []
+        for score in scores:
+            values = np.stack([in_batches(score, images, each) for each in maps])
+            each = values.mean(axis=0)
+            error = each.std(ddof=1) / np.sqrt(len(each))
+            cells.append(f"{each.mean():.3f} ± {error:.3f}")
+        print(f"| {name} | {cells[0]} | {cells[1]} | {spent:.1f} s |", flush=True)
+
+
+def randomisation(model: Any, variables: Any, images: Any, seeds: int) -> None:
+    """Prints how like the maps stay while the weights are drawn anew."""
+    parts = None
+    rows = {}
+    for name in METHODS:
+        method = explain(model, name)
+        each = []
+        for seed in range(seeds):
+            found = interpret.randomised_weights_check(
+                method, model, variables, images, jax.random.key(seed)
+            )
+            parts = found.parts
+            each.append(found.correlation.mean(axis=1))
+        rows[name] = np.stack(each)
+    shown = [0, 1, 4, 7, 10]
+    heads = " | ".join(f"to {parts[k]}" for k in shown)
+    print(f"\n| map (n = {len(images)}, {seeds} seeds) | {heads} |")
+    print("|---" * (1 + len(shown)) + "|")
+    for name, values in rows.items():
+        cells = [
+            f"{values[:, k].mean():.2f} ± {values[:, k].std(ddof=1):.2f}" for k in shown
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def cascade(model: Any, variables: Any, images: Any, shown: Any) -> None:
+    """Draws the maps of one image while the weights are drawn anew."""
+    names = ("guided backprop.", "saliency", "Grad-CAM", "LayerCAM, 3 layers")
+    stages: list[str] = []
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for name in names:
+        method = explain(model, name)
+
+        def keep(
+            variables: Any, images: Any, target: Any, name: str = name, f: Any = method
+        ) -> Any:
+            found = f(variables, images, target)
+            drawn[name].append(map_over_image(shown, found)[0])
+            return found
+
+        found = interpret.randomised_weights_check(
+            keep, model, variables, images, jax.random.key(0)
+        )
+        stages = ["trained", *found.parts]
+    comparison_grid(
+        OUT / "attribution_randomised.png",
+        {name: np.stack(each) for name, each in drawn.items()},
+        notes={names[0]: stages},
+        title="Weights drawn anew, from the head down",
+    )
+
+
+def main() -> None:
+    """Draws the pictures and prints the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=3)
+    flags = parser.parse_args()
+    os.environ.setdefault("TFDS_DATA_DIR", str(flags.data / "tfds"))
+    weights = flags.data / "weights" / "resnet20-12fca82f.th"
+    model, variables = jaxcnn.load_model("resnet20_cifar", weights)
+    config = jaxcnn.pretrained_config("resnet20_cifar", "akamaster:cifar10")
+    test = load_source("cifar10", "test[:1000]", data_dir=flags.data / "tfds")
+    stored = test.images[: flags.images]
+    images = jaxcnn.make_preprocess(config)(stored)
+    chosen = jnp.asarray([0, 1, 3, 4, 9, 12])
+    probabilities = np.asarray(
+        jax.nn.softmax(jax.jit(model.apply)(variables, images[chosen]))
+    )
+    names = config.class_names
+    maps = {name: explain(model, name)(variables, images[chosen]) for name in METHODS}
+    order = np.argsort(-probabilities, axis=1)[:, :3]
+    attribution_sheet(
+        OUT / "attribution_cifar10.png",
+        stored[np.asarray(chosen)],
+        maps,
+        titles=[names[test.labels[k]] for k in chosen],
+        top=[
+            [(names[k], float(row[k])) for k in best]
+            for row, best in zip(probabilities, order, strict=True)
+        ],
+        explained=[names[best[0]] for best in order],
+    )
+    cascade(model, variables, images[4:5], stored[4:5])
+    faithfulness(model, variables, images)
+    randomisation(model, variables, images[:AT_A_TIME], flags.seeds)
+
+
+if __name__ == "__main__":
+    main()
