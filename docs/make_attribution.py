@@ -8,6 +8,7 @@ DATA/tfds.
 import argparse
 import functools
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 import jaxcnn
-from jaxcnn import interpret
+from jaxcnn import cli, interpret
 from jaxcnn.data import load_source
 from jaxcnn.plotting import attribution_sheet, comparison_grid, map_over_image
 
@@ -26,10 +28,10 @@ OUT = Path(__file__).parent / "images"
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "saliency": ("saliency", {}),
     "gradient x input": ("gradient_times_input", {}),
-    "SmoothGrad": ("smooth_grad", {"samples": 20}),
+    "SmoothGrad": ("smooth_grad", {"samples": 16}),
     "guided backprop.": ("guided_backpropagation", {}),
-    "integrated grad.": ("integrated_gradients", {"steps": 32}),
-    "occlusion": ("occlusion", {"window": 6, "stride": 3}),
+    "integrated grad.": ("integrated_gradients", {"steps": 16}),
+    "occlusion": ("occlusion", {"window": 8, "stride": 4}),
     "Grad-CAM": ("grad_cam", {}),
     "Grad-CAM++": ("grad_cam_plus_plus", {}),
     "LayerCAM": ("layer_cam", {}),
@@ -43,7 +45,12 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 #: Maps that know nothing of the model: noise, noise as coarse as the last layer, and a
 #: bell in the middle, where photographers put what they mean.
 BLIND = ("random", "random, 8x8", "centre")
+PARTS = ("pictures", "deletion", "randomised", "xrays")
 AT_A_TIME = 50
+#: Of deletion and insertion.
+STEPS = 16
+#: Whose maps are compared while the weights are drawn anew.
+COMPARED = 16
 
 
 def explain(model: Any, name: str) -> Any:
@@ -75,7 +82,9 @@ def faithfulness(model: Any, variables: Any, images: Any) -> None:
 
     def area(score: Any) -> Any:
         return jax.jit(
-            lambda x, maps: score(model, variables, x, maps, batch_size=650).area
+            lambda x, maps: (
+                score(model, variables, x, maps, steps=STEPS, batch_size=450).area
+            )
         )
 
     scores = (area(interpret.deletion_score), area(interpret.insertion_score))
@@ -151,25 +160,13 @@ def cascade(model: Any, variables: Any, images: Any, shown: Any) -> None:
     )
 
 
-def main() -> None:
-    """Draws the pictures and prints the tables."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=3)
-    flags = parser.parse_args()
-    os.environ.setdefault("TFDS_DATA_DIR", str(flags.data / "tfds"))
-    weights = flags.data / "weights" / "resnet20-12fca82f.th"
-    model, variables = jaxcnn.load_model("resnet20_cifar", weights)
-    config = jaxcnn.pretrained_config("resnet20_cifar", "akamaster:cifar10")
-    test = load_source("cifar10", "test[:1000]", data_dir=flags.data / "tfds")
-    stored = test.images[: flags.images]
-    images = jaxcnn.make_preprocess(config)(stored)
+def pictures(model: Any, variables: Any, images: Any, test: Any) -> None:
+    """Draws the maps of six images, and those of one while weights are lost."""
+    stored, names = test.images, test.class_names
     chosen = jnp.asarray([0, 1, 3, 4, 9, 12])
     probabilities = np.asarray(
         jax.nn.softmax(jax.jit(model.apply)(variables, images[chosen]))
     )
-    names = config.class_names
     maps = {name: explain(model, name)(variables, images[chosen]) for name in METHODS}
     order = np.argsort(-probabilities, axis=1)[:, :3]
     attribution_sheet(
@@ -184,8 +181,47 @@ def main() -> None:
         explained=[names[best[0]] for best in order],
     )
     cascade(model, variables, images[4:5], stored[4:5])
-    faithfulness(model, variables, images)
-    randomisation(model, variables, images[:AT_A_TIME], flags.seeds)
+
+
+def xrays(data: Path, run: str) -> None:
+    """Draws three test images of each class with `jaxcnn explain`."""
+    with (
+        np.load(data / "pneumoniamnist.npz") as file,
+        tempfile.TemporaryDirectory() as d,
+    ):
+        images, labels = file["test_images"], file["test_labels"].ravel()
+        for label, name in enumerate(("normal", "pneumonia")):
+            for number in np.flatnonzero(labels == label)[:3]:
+                Image.fromarray(images[number]).save(Path(d, f"{name}_{number}.png"))
+        methods = ("grad_cam", "layer_cam", "occlusion", "integrated_gradients")
+        words = ["explain", run, d, "-o", str(OUT / "attribution_xrays.png")]
+        cli.dispatch([*words, "--check", "--method", *methods])
+
+
+def main() -> None:
+    """Draws the pictures and prints the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--run", help="of experiments/pneumonia.py, for xrays")
+    flags = parser.parse_args()
+    if flags.only == "xrays":
+        return xrays(flags.data, flags.run)
+    os.environ.setdefault("TFDS_DATA_DIR", str(flags.data / "tfds"))
+    weights = flags.data / "weights" / "resnet20-12fca82f.th"
+    model, variables = jaxcnn.load_model("resnet20_cifar", weights)
+    config = jaxcnn.pretrained_config("resnet20_cifar", "akamaster:cifar10")
+    test = load_source("cifar10", "test[:1000]", data_dir=flags.data / "tfds")
+    stored = test.images[: flags.images]
+    images = jaxcnn.make_preprocess(config)(stored)
+    if flags.only in (None, "pictures"):
+        pictures(model, variables, images, test)
+    if flags.only in (None, "deletion"):
+        faithfulness(model, variables, images)
+    if flags.only in (None, "randomised"):
+        randomisation(model, variables, images[:COMPARED], flags.seeds)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,16 @@ NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
 PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
-PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
+PARTS += (
+    "interpret",
+    "losses",
+    "metrics",
+    "ops",
+    "optim",
+    "plotting",
+    "train",
+    "transfer",
+)
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}
@@ -109,6 +118,7 @@ def expected_prints(block: Block):
 LONG = {"using", "finetuning", "mixed_precision", "cnn_nd", "add_a_model"}
 LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
+LONG |= {"attribution"}
 
 
 @pytest.mark.parametrize(

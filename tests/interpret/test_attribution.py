@@ -50,7 +50,7 @@ SMALL = made(Small(), 2, 8, 8, 2)
 
 
 def weights_of(klass):
-    return LINEAR[1]["params"]["weights"][..., klass]
+    return np.asarray(LINEAR[1]["params"]["weights"][..., klass])
 
 
 def test_gradients_of_a_linear_model_are_its_weights():
@@ -58,7 +58,7 @@ def test_gradients_of_a_linear_model_are_its_weights():
     np.testing.assert_allclose(interpret.input_gradient(*LINEAR, 1), expected)
     np.testing.assert_allclose(interpret.saliency(*LINEAR, 1), np.abs(expected))
     found = interpret.gradient_times_input(*LINEAR, 1)
-    np.testing.assert_allclose(found, expected * LINEAR[2])
+    np.testing.assert_allclose(found, expected * np.asarray(LINEAR[2]))
 
 
 @pytest.mark.parametrize(("rule", "steps"), [("gauss_legendre", 1), ("trapezoid", 2)])
@@ -66,7 +66,7 @@ def test_integrated_gradients_of_a_linear_model(rule, steps):
     found = interpret.integrated_gradients(
         *LINEAR, 2, baseline=0.5, rule=rule, steps=steps
     )
-    expected = weights_of(2) * (LINEAR[2] - 0.5)
+    expected = weights_of(2) * (np.asarray(LINEAR[2]) - 0.5)
     np.testing.assert_allclose(found.attributions, expected, atol=1e-6)
     np.testing.assert_allclose(found.gap, 0, atol=1e-6)
     change = np.asarray(expected).sum((1, 2, 3))
@@ -105,7 +105,9 @@ def test_occlusion_of_a_linear_model_by_hand():
     """A window takes from the score what its pixels added."""
     model, variables, images = LINEAR
     found = interpret.occlusion(model, variables, images, 0, window=2, stride=2)
-    parts = (weights_of(0) * images)[..., 0].reshape(2, 2, 2, 2, 2).sum((2, 4))
+    parts = (
+        (weights_of(0) * np.asarray(images))[..., 0].reshape(2, 2, 2, 2, 2).sum((2, 4))
+    )
     expected = np.repeat(np.repeat(parts, 2, axis=1), 2, axis=2)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
