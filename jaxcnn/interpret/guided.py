@@ -188,7 +188,8 @@ def _bind(eqn: Any, values: list[Any]) -> list[Any]:
         if not isinstance(atom, core.Literal)
     ]
     operands = dict(free)  # one that occurs twice is given once
-    alone = core.Jaxpr((), list(operands), eqn.outvars, [eqn], eqn.effects)
+    origin = core.DebugInfo("guided", "guided_backpropagation", None, None)
+    alone = core.Jaxpr((), list(operands), eqn.outvars, [eqn], eqn.effects, origin)
     return core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*operands.values())
 
 

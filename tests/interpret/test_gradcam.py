@@ -234,10 +234,26 @@ def test_the_layer_of_a_new_head():
     model = with_head(jaxcnn.create_model("resnet20_cifar"), 3)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     assert interpret.default_layer(model, variables, images) == "stage3_block3"
+    maps = jax.eval_shape(
+        lambda v, x: interpret.grad_cam(model, v, x), variables, images
+    )
+    assert maps.shape == (1, 16, 16)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", jaxcnn.list_models(kind="classifier"))
+#: A ReLU in most, ReLU and hard swish, SiLU, tanh, capsules, channels in groups.
+SOME = ("squeezenet1_1", "mobilenet_v3_small", "efficientnet_b0", "lenet5", "capsnet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.thorough if name in SOME else pytest.mark.slow,
+        )
+        for name in jaxcnn.list_models(kind="classifier")
+    ],
+)
 def test_every_classifier_can_be_asked(name):
     """Traced only: guided backpropagation and Grad-CAM of each model."""
     model = jaxcnn.create_model(name)
