@@ -45,8 +45,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 #: Maps that know nothing of the model: noise, noise as coarse as the last layer, and a
 #: bell in the middle, where photographers put what they mean.
 BLIND = ("random", "random, 8x8", "centre")
-PARTS = ("pictures", "deletion", "randomised", "xrays")
+PARTS = ("pictures", "deletion", "randomised", "xrays", "photos")
 AT_A_TIME = 50
+#: Of a picture, pixels at most.
+WIDTH = 1200
 #: Of deletion and insertion.
 STEPS = 16
 #: Whose maps are compared while the weights are drawn anew.
@@ -198,6 +200,29 @@ def xrays(data: Path, run: str) -> None:
         cli.dispatch([*words, "--check", "--method", *methods])
 
 
+def photos(data: Path) -> None:
+    """Draws three photographs with `jaxcnn explain`."""
+    files = [
+        str(data / "photos" / f"{n}.png") for n in ("chelsea", "coffee", "astronaut")
+    ]
+    weights = str(data / "weights" / "squeezenet1_0-imagenet.npz")
+    of = ["--model", "squeezenet1_0", "--weights", weights, "--like", "caffe:imagenet"]
+    methods = ("grad_cam", "layer_cam", "guided_backpropagation")
+    out = ["-o", str(OUT / "attribution_photos.png")]
+    cli.dispatch(["explain", *files, *of, *out, "--method", *methods])
+
+
+def shrink() -> None:
+    """Makes the files of all pictures small."""
+    for path in OUT.glob("attribution_*.png"):
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+        if image.width > WIDTH:
+            height = round(image.height * WIDTH / image.width)
+            image = image.resize((WIDTH, height), Image.Resampling.LANCZOS)
+        image.quantize(128).save(path, optimize=True)
+
+
 def main() -> None:
     """Draws the pictures and prints the tables."""
     parser = argparse.ArgumentParser()
@@ -207,8 +232,9 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--run", help="of experiments/pneumonia.py, for xrays")
     flags = parser.parse_args()
-    if flags.only == "xrays":
-        return xrays(flags.data, flags.run)
+    if flags.only in ("xrays", "photos"):
+        xrays(flags.data, flags.run) if flags.only == "xrays" else photos(flags.data)
+        return shrink()
     os.environ.setdefault("TFDS_DATA_DIR", str(flags.data / "tfds"))
     weights = flags.data / "weights" / "resnet20-12fca82f.th"
     model, variables = jaxcnn.load_model("resnet20_cifar", weights)
@@ -218,6 +244,7 @@ def main() -> None:
     images = jaxcnn.make_preprocess(config)(stored)
     if flags.only in (None, "pictures"):
         pictures(model, variables, images, test)
+        shrink()
     if flags.only in (None, "deletion"):
         faithfulness(model, variables, images)
     if flags.only in (None, "randomised"):
