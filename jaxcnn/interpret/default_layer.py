@@ -51,7 +51,9 @@ def default_layer(model: nn.Module, variables: PyTree, images: Array) -> str:
     """
     maps = _maps(model, variables, images)
     body = model.body if isinstance(model, WithHead) else model
-    known = endpoint_paths(body) if has_endpoints(body) else []
+    # The call of a model that is cut ends inside of its last submodule.
+    whole = body is model or not model.cut_at
+    known = endpoint_paths(body) if whole and has_endpoints(body) else []
     norms = [path for kind, path in _LAST_NORM.items() if isinstance(body, kind)]
     found = [path for path in [*known, *norms] if path in maps] or list(maps)
     if not found:

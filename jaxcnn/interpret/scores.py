@@ -109,16 +109,16 @@ def pick(outputs: Any, target: Target, model: nn.Module) -> Array:
 
 def _classes(target: Any, batch: int, classes: int) -> Array:
     """Returns the class of every image, `[batch]`."""
-    chosen = jnp.asarray(target)
-    if not jnp.issubdtype(chosen.dtype, jnp.integer) or chosen.shape not in [
-        (),
-        (batch,),
-    ]:
+    known = not isinstance(target, jax.core.Tracer)
+    # Of NumPy: within a compiled function an array of JAX would be a tracer too.
+    chosen = np.asarray(target) if known else target
+    whole = jnp.issubdtype(chosen.dtype, jnp.integer)
+    if not whole or chosen.shape not in [(), (batch,)]:
         raise ValueError(
             f"target must be a class, [{batch}] classes, a function of what the model "
             f"returns, or None, got {target!r}."
         )
-    if not isinstance(chosen, jax.core.Tracer):
+    if known:
         outside = [int(c) for c in np.ravel(chosen) if not 0 <= c < classes]
         if outside:
             raise ValueError(

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 import jaxcnn
 from jaxcnn import interpret
+from jaxcnn.interpret.faithfulness import _baseline
 
 
 class Brightness(nn.Module):
@@ -67,41 +68,16 @@ def test_equal_values_do_not_go_row_by_row():
 
 def test_what_takes_the_place():
     """The mean, and a blur that keeps what is constant, also at the border."""
-    image = jnp.concatenate([jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 8, 8, 1))], axis=-1)
-    image = image.at[0, :4, :, 1].set(1.0)
-    held = []
-
-    def keep(outputs):
-        return outputs.sum(axis=1)
-
-    class Seen(nn.Module):
-        @nn.compact
-        def __call__(self, images):
-            held.append(images)
-            return images.mean(axis=(1, 2))
-
-    for baseline in ("mean", "blur"):
-        held.clear()
-        with jax.disable_jit():
-            interpret.insertion_score(
-                Seen(),
-                {},
-                image,
-                jnp.zeros((1, 8, 8)),
-                keep,
-                steps=1,
-                baseline=baseline,
-            )
-        start = np.asarray(held[0])[0] if held[0].ndim == 4 else held[0]
-        start = np.asarray(start).reshape(8, 8, 2)
-        np.testing.assert_allclose(start[..., 0], 1, atol=1e-6)
-        if baseline == "mean":
-            np.testing.assert_allclose(start[..., 1], 0.5, atol=1e-6)
-        else:
-            falling = np.diff(start[:, 0, 1])
-            assert (falling < 0).any()
-            assert (falling <= 1e-6).all()
-            np.testing.assert_allclose(start[:, 0, 1], start[:, 5, 1], atol=1e-6)
+    image = jnp.ones((1, 8, 8, 2)).at[0, 4:, :, 1].set(0.0)
+    mean, blur = (np.asarray(_baseline(image, name))[0] for name in ("mean", "blur"))
+    np.testing.assert_allclose(mean[..., 0], 1)
+    np.testing.assert_allclose(mean[..., 1], 0.5)
+    np.testing.assert_allclose(blur[..., 0], 1, atol=1e-6)
+    edge = blur[:, 3, 1]
+    assert (np.diff(edge) <= 1e-6).all()
+    # Half way between 1 and 0 at the edge, and alike from both sides.
+    np.testing.assert_allclose(edge + edge[::-1], 1, atol=1e-6)
+    assert 0.5 < edge[3] < 0.9 < edge[0]
 
 
 @pytest.mark.parametrize(
@@ -144,14 +120,21 @@ def test_rank_correlation_is_spearmans():
         interpret.rank_correlation(flat, jnp.ones((3, 4, 5)))
 
 
-def lenet():
-    model = jaxcnn.create_model("lenet")
-    images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
-    return model, jax.jit(model.init)(jax.random.key(1), images), images
+class Small(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        x = nn.relu(nn.Conv(4, (3, 3), name="conv1")(images))
+        x = nn.relu(nn.Conv(4, (3, 3), name="conv2")(x)).mean(axis=(1, 2))
+        return nn.Dense(3, name="head")(x)
+
+
+def small():
+    images = jax.random.uniform(jax.random.key(0), (2, 6, 6, 1))
+    return Small(), Small().init(jax.random.key(1), images), images
 
 
 def test_the_parts_are_drawn_anew_from_the_head_down():
-    model, variables, images = lenet()
+    model, variables, images = small()
     asked = []
 
     def explain(variables, images, target):
@@ -163,16 +146,8 @@ def test_the_parts_are_drawn_anew_from_the_head_down():
     assert found.parts == ("head", "conv2", "conv1")
     np.testing.assert_allclose(found.correlation, 1)  # a method blind to the weights
     top = model.apply(variables, images).argmax(axis=1)
-    for each, target in asked:
+    for _, target in asked:
         np.testing.assert_array_equal(target, top)
-        changed = [
-            name
-            for name in ("conv1", "conv2", "head")
-            if (
-                each["params"][name]["kernel"] != variables["params"][name]["kernel"]
-            ).any()
-        ]
-        assert len(changed) in (0, 1, 2, 3)
     kernels = [each["params"]["conv2"]["kernel"] for each, _ in asked]
     trained = variables["params"]["conv2"]["kernel"]
     assert [(k != trained).any() for k in kernels] == [False, False, True, True]
@@ -185,7 +160,7 @@ def test_the_parts_are_drawn_anew_from_the_head_down():
 
 
 def test_a_map_of_the_weights_changes_with_them():
-    model, variables, images = lenet()
+    model, variables, images = small()
     again = interpret.randomised_weights_check(
         "saliency", model, variables, images, jax.random.key(1)
     )

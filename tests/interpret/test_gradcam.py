@@ -78,7 +78,7 @@ def test_small_gradients_give_the_same_map():
             for scale in (1.0, 1e-12)
         )
         np.testing.assert_allclose(loud, soft, atol=1e-5)
-        assert soft.max() == 1
+        np.testing.assert_allclose(soft.max(), 1, rtol=1e-6)
 
 
 class Twice(nn.Module):
@@ -151,7 +151,7 @@ def test_layers_that_cannot_be():
     with pytest.raises(ValueError, match=r"method='cam' is unknown"):
         interpret.class_activation_map(*found, 0, method="cam")
     with pytest.raises(
-        ValueError, match=r"MLP has no submodule that returns more than"
+        ValueError, match=r"Mlp has no submodule that returns more than"
     ):
         interpret.grad_cam(*asked(jaxcnn.create_model("mlp"), 1, 4, 4, 1))
     mlp = asked(jaxcnn.create_model("mlp"), 1, 4, 4, 1)
@@ -159,10 +159,21 @@ def test_layers_that_cannot_be():
         interpret.grad_cam(*mlp, layers="hidden1")
 
 
+class Two(nn.Module):
+    """Two convolutions whose maps are as large as the image."""
+
+    @nn.compact
+    def __call__(self, images):
+        x = nn.relu(nn.Conv(4, (3, 3), name="one")(images))
+        x = nn.relu(nn.Conv(3, (3, 3), name="two")(x))
+        return (x * jnp.arange(36.0).reshape(1, 6, 6, 1)).mean(axis=(1, 2))
+
+
 def test_several_layers_and_views_are_averaged():
-    found = asked(jaxcnn.create_model("lenet"), 2, 28, 28, 1)
-    each = [interpret.grad_cam(*found, 1, layers=name) for name in ("conv1", "conv2")]
-    both = interpret.grad_cam(*found, 1, layers=["conv1", "conv2"])
+    found = asked(Two(), 2, 6, 6, 2)
+    each = [interpret.grad_cam(*found, 1, layers=name) for name in ("one", "two")]
+    assert np.abs(each[0] - each[1]).max() > 0.1
+    both = interpret.grad_cam(*found, 1, layers=["one", "two"])
     np.testing.assert_allclose(both, unit_range((each[0] + each[1]) / 2), atol=1e-6)
     model, variables, images = found
     views = [
@@ -209,7 +220,7 @@ def layer_of(name, shape=None):
     return interpret.default_layer(model, variables, images)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "lenet", "preact_resnet20_cifar"])
+@pytest.mark.parametrize("name", ["lenet", "preact_resnet20_cifar"])
 def test_the_layer_of_some_families(name):
     assert layer_of(name) == LAYERS[name]
 
@@ -220,17 +231,21 @@ def test_the_layer_of_every_family(name):
     assert layer_of(name) == LAYERS[name]
 
 
+@pytest.mark.thorough
 def test_a_single_position_shows_no_place():
     assert layer_of("resnet18", (32, 32, 3)) == "stage3_block2"
 
 
+@pytest.mark.thorough
 def test_the_layer_of_a_new_head():
     from jaxcnn.models.cut import with_head
 
     model = with_head(jaxcnn.create_model("resnet20_cifar"), 3, cut_at="stage2_block3")
     images = jnp.zeros((1, 16, 16, 3))
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
-    assert interpret.default_layer(model, variables, images).startswith("stage2_block")
+    # The call ends inside of that block: the last that returned within it.
+    path = interpret.default_layer(model, variables, images)
+    assert path.startswith("stage2_block3/")
     model = with_head(jaxcnn.create_model("resnet20_cifar"), 3)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     assert interpret.default_layer(model, variables, images) == "stage3_block3"
