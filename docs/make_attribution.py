@@ -42,10 +42,13 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "HiResCAM": ("hires_cam", {}),
     "EigenCAM": ("eigen_cam", {}),
 }
+#: Those of the picture; the other maps of the last layer look much like Grad-CAM's.
+DRAWN = ("saliency", "SmoothGrad", "guided backprop.", "integrated grad.", "occlusion")
+DRAWN += ("Grad-CAM", "LayerCAM, 3 layers")
 #: Maps that know nothing of the model: noise, noise as coarse as the last layer, and a
 #: bell in the middle, where photographers put what they mean.
 BLIND = ("random", "random, 8x8", "centre")
-PARTS = ("pictures", "deletion", "randomised", "xrays", "photos")
+PARTS = ("pictures", "lost", "deletion", "randomised", "xrays", "photos")
 AT_A_TIME = 25
 #: Of a picture, pixels at most.
 WIDTH = 1200
@@ -172,16 +175,16 @@ def cascade(model: Any, variables: Any, images: Any, stored: Any, which: int) ->
 
 
 def pictures(model: Any, variables: Any, images: Any, test: Any) -> None:
-    """Draws the maps of six images, and those of one while weights are lost."""
+    """Draws maps of four images."""
     stored, names = test.images[:AT_A_TIME], test.class_names
-    images, chosen = images[:AT_A_TIME], np.array([0, 1, 3, 4, 9, 12])
+    images, chosen = images[:AT_A_TIME], np.array([0, 3, 4, 12])
     probabilities = np.asarray(
         jax.nn.softmax(jax.jit(model.apply)(variables, images[chosen]))
     )
     classes = top_classes(model, variables, images)
     maps = {
         name: np.asarray(explain(model, name)(variables, images, classes))[chosen]
-        for name in METHODS
+        for name in DRAWN
     }
     order = np.argsort(-probabilities, axis=1)[:, :3]
     attribution_sheet(
@@ -195,7 +198,6 @@ def pictures(model: Any, variables: Any, images: Any, test: Any) -> None:
         ],
         explained=[names[best[0]] for best in order],
     )
-    cascade(model, variables, images, stored, which=4)
 
 
 def xrays(data: Path, run: str) -> None:
@@ -257,6 +259,9 @@ def main() -> None:
     images = jaxcnn.make_preprocess(config)(stored)
     if flags.only in (None, "pictures"):
         pictures(model, variables, images, test)
+        shrink()
+    if flags.only in (None, "lost"):
+        cascade(model, variables, images[:AT_A_TIME], stored[:AT_A_TIME], which=4)
         shrink()
     if flags.only in (None, "deletion"):
         faithfulness(model, variables, images)

@@ -20,9 +20,8 @@ def map_over_image(
 ) -> np.ndarray:
     """Returns gray images with their maps over them in colour.
 
-    A map without negative values goes from the image itself to yellow over violet and
-    red; one with both signs to red where it is positive and to blue where it is
-    negative. Each is scaled by the 99th percentile of its absolute values; one that is
+    Maps without any negative value go from the image itself to yellow over violet and
+    red; others to red where they are positive and to blue where they are negative. Each is scaled by the 99th percentile of its absolute values; one that is
     0 leaves the gray image.
 
     Args:
@@ -48,10 +47,9 @@ def map_over_image(
         )
     if not np.isfinite(maps).all():
         raise ValueError("maps hold NaN or infinity: nothing to draw.")
-    found = []
+    found, signed = [], (maps < 0).any()
     for image, values in zip(gray, maps, strict=True):
         scaled = _scaled(values)
-        signed = (scaled < 0).any()
         name, place = ("RdBu_r", (scaled + 1) / 2) if signed else ("inferno", scaled)
         weight = strength * np.sqrt(np.abs(scaled))[..., None]
         colour = colormaps[name](place)[..., :3]

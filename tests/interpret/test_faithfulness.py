@@ -7,7 +7,6 @@ import pytest
 import scipy.stats
 from flax import linen as nn
 
-import jaxcnn
 from jaxcnn import interpret
 from jaxcnn.interpret.faithfulness import _baseline
 
