@@ -21,8 +21,9 @@ def map_over_image(
     """Returns gray images with their maps over them in colour.
 
     Maps without any negative value go from the image itself to yellow over violet and
-    red; others to red where they are positive and to blue where they are negative. Each is scaled by the 99th percentile of its absolute values; one that is
-    0 leaves the gray image.
+    red; others to red where they are positive and to blue where they are negative. Each
+    is scaled by the 99th percentile of its absolute values; one that is 0 leaves the
+    gray image.
 
     Args:
         images: `[n, height, width]` or `[n, height, width, channels]` of 1 or 3
