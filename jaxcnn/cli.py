@@ -27,6 +27,8 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       draw filters, feature maps, receptive fields, neighbours
   dream RUN --target PATH:CHANNEL -o OUT.png
                       draw what a channel, a layer or a class wants to see
+  explain RUN PATH ...
+                      draw the parts of pictures that made a model name a class
   augment --preview RUN|FILE.py
                       draw what a model will see of its training images
   data FOLDER_OR_NAME look through a dataset: counts, broken files, duplicates, leaks
@@ -152,6 +154,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": _in("jaxcnn.commands.predict"),
     "features": _in("jaxcnn.commands.features"),
     "dream": _in("jaxcnn.commands.dream"),
+    "explain": _in("jaxcnn.commands.explain"),
     "augment": _augment,
     "data": _in("jaxcnn.experiment.know_data"),
     "models": _in("jaxcnn.commands.models"),

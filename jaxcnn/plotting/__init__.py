@@ -9,6 +9,7 @@ from jaxcnn.plotting.assessment import (
     ranking_curves,
     reliability_diagram,
 )
+from jaxcnn.plotting.attribution import attribution_sheet, map_over_image
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
 from jaxcnn.plotting.features import (
@@ -24,6 +25,7 @@ from jaxcnn.plotting.statistics import layer_heat_maps
 from jaxcnn.plotting.style_transfer import style_curves
 
 __all__ = [
+    "attribution_sheet",
     "comparison_grid",
     "confusion_heat_map",
     "draw_convolution",
@@ -33,6 +35,7 @@ __all__ = [
     "layer_heat_maps",
     "learning_curves",
     "learning_rate_range",
+    "map_over_image",
     "mosaic",
     "prediction_grid",
     "ranking_curves",
