@@ -33,6 +33,7 @@ RANKS = {
     "train": 4,
     "run": 5,
     "transfer": 5,
+    "diagnostics": 5,
     "experiment": 6,
     "commands": 7,
     "cli": 8,

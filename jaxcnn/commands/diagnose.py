@@ -43,8 +43,8 @@ def command(args: list[str]) -> int:
 
         diagnosed_curves(
             flags.output,
-            found.curves.train,
-            found.curves.validation,
+            (found.curves.train.at, found.curves.train.values),
+            (found.curves.validation.at, found.curves.validation.values),
             **found.diagnosis.picture(),
             chance=found.chance,
             axis=found.curves.axis,

@@ -1,4 +1,4 @@
-"""What learning curves say: pure functions from arrays to a verdict with its reasons."""
+"""What learning curves say: pure functions from arrays to a verdict and its reasons."""
 
 from jaxcnn.diagnostics.advice import ADVICE, CASES, Advice
 from jaxcnn.diagnostics.curves import Curve, Curves, curves_of

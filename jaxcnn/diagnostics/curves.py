@@ -32,7 +32,9 @@ class Curve:
                 f"{list(at.shape)} and {list(values.shape)}."
             )
         if not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
-            raise ValueError("A curve's at must be finite and grow from point to point.")
+            raise ValueError(
+                "A curve's at must be finite and grow from point to point."
+            )
         object.__setattr__(self, "at", at)
         object.__setattr__(self, "values", values)
 
@@ -65,9 +67,7 @@ class Curves:
     left_out: int = 0
 
 
-def curves_of(
-    records: Iterable[Mapping[str, Any]], *, metric: str = "loss"
-) -> Curves:
+def curves_of(records: Iterable[Mapping[str, Any]], *, metric: str = "loss") -> Curves:
     """Returns the curves that the records of a run hold.
 
     A training record is the mean over the steps since the one before it, made by

@@ -12,6 +12,14 @@ from jaxcnn.diagnostics.evidence import Words
 from jaxcnn.diagnostics.measures import Measures, measure
 from jaxcnn.diagnostics.rules import Thresholds, case_of
 
+#: What a picture points out: the lowest validation loss, or the levels at the end.
+_MARKED = {
+    "overfitting": "best",
+    "good_fit": "best",
+    "train_too_small": "ends",
+    "validation_easier": "ends",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
@@ -52,6 +60,17 @@ class Diagnosis:
         lines += ["", "What to do:"]
         lines += [f"  - {a.what}: {a.how}" for a in self.advice]
         return "\n".join(lines)
+
+    def picture(self) -> dict[str, Any]:
+        """Returns what `jaxcnn.plotting.diagnosed_curves` marks, by argument."""
+        marks = {"verdict": self.verdict, "evidence": self.evidence}
+        m = self.measures
+        if m is None or self.case not in _MARKED:
+            return marks
+        if _MARKED[self.case] == "best":
+            best = (m.best_at, m.value(m.best))
+            return {**marks, "best": best, "begins": self.begins}
+        return {**marks, "ends": (m.value(m.train), m.value(m.validation))}
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""
@@ -125,9 +144,7 @@ def diagnose(
     fewest = len(train) if alone else min(len(train), len(validation))
     if fewest < thresholds.points:
         few = words.few(train, validation, thresholds.points)
-        return Diagnosis(
-            "not_clear", few, ADVICE["not_clear"], enough=False, axis=axis
-        )
+        return Diagnosis("not_clear", few, ADVICE["not_clear"], enough=False, axis=axis)
     found = measure(train, train if alone else validation, scale=scale, floor=floor)
     case = case_of(
         found, thresholds, raised=bool(raised), alone=alone, known=chance is not None

@@ -122,13 +122,13 @@ class Words:
         return (
             f"Single validation points lie {raw:.2g} from their neighbours, which is "
             f"{share:.0%} of the validation {self.name} and "
-            f"{m.noise / max(m.train_noise, 1e-6):.1f} times what the training points do."
+            f"{m.noise / max(m.train_noise, 1e-6):.1f} times as far as training points."
         )
 
     def _below(self, m: Measures) -> str:
         return (
-            f"The validation {self.name} ends at {self._value(m.validation)}, below the "
-            f"training {self.name} of {self._value(m.train)}, and lay below it at "
+            f"The validation {self.name} ends at {self._value(m.validation)}, below "
+            f"the training {self.name} of {self._value(m.train)}, and lay below it at "
             f"{m.below:.0%} of the validations of the second half."
         )
 

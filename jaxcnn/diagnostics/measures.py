@@ -21,6 +21,8 @@ class Measures:
     through the last third of the run, by the medians of Theil and Sen.
 
     Attributes:
+        floor: Where the losses are counted from, in their own unit.
+        scale: What they are counted in.
         points: Training and validation points, of which the fewer count.
         train: Level of the training loss at the end.
         validation: Level of the validation loss at the end.
@@ -39,6 +41,8 @@ class Measures:
         train_rise: Rise of the training loss from its lowest level to its end.
     """
 
+    floor: float
+    scale: float
     points: tuple[int, int]
     train: float
     validation: float
@@ -55,6 +59,10 @@ class Measures:
     below: float
     jump: float
     train_rise: float
+
+    def value(self, level: float) -> float:
+        """Returns a level in the unit of the curves."""
+        return self.floor + self.scale * level
 
 
 def measure(
@@ -82,6 +90,8 @@ def measure(
     first = max(train.values[0], validation.values[0])
     highest = max(train.values.max(), validation.values.max())
     return Measures(
+        floor=floor,
+        scale=scale,
         points=(len(train), len(validation)),
         train=train_end,
         validation=end,
@@ -114,10 +124,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     medians = np.median(windows, axis=0)
     reach = max(len(values) // 20, 1)
     return np.array(
-        [
-            medians[max(k - reach, 0) : k + reach + 1].mean()
-            for k in range(len(values))
-        ]
+        [medians[max(k - reach, 0) : k + reach + 1].mean() for k in range(len(values))]
     )
 
 

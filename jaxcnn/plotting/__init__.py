@@ -11,6 +11,7 @@ from jaxcnn.plotting.assessment import (
 )
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
+from jaxcnn.plotting.diagnosis import diagnosed_curves
 from jaxcnn.plotting.functions import function_grid
 from jaxcnn.plotting.images import comparison_grid, image_grid, prediction_grid
 from jaxcnn.plotting.rates import learning_rate_range
@@ -19,6 +20,7 @@ from jaxcnn.plotting.statistics import layer_heat_maps
 __all__ = [
     "comparison_grid",
     "confusion_heat_map",
+    "diagnosed_curves",
     "draw_convolution",
     "function_grid",
     "image_grid",
