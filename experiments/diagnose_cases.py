@@ -76,10 +76,10 @@ DEEP = {"hidden": (64, 64), "dropout": 0.0}
 NARROW = {"hidden": (2,), "dropout": 0.0, "activation": "tanh"}
 RECIPES = {
     "chosen on": [
-        Recipe("underfitting_flat", "digits", "mlp", NARROW | {"hidden": (1,)},
-               rate=2e-2, epochs=25, examples=1200),
+        Recipe("underfitting_flat", "digits", "mlp", NARROW, rate=1e-2,
+               epochs=25, examples=1200),
         Recipe("underfitting_flat", "mnist", "mlp", DENSE, rate=3e-3, epochs=15,
-               examples=4000, batch=100, l2=0.3),
+               examples=4000, batch=100, l2=0.05),
         Recipe("underfitting_improving", "digits", "mlp", DENSE, "sgd", 1e-2, 15),
         Recipe("underfitting_improving", "mnist", "mlp", DENSE, rate=5e-5, epochs=15,
                examples=2000),

@@ -136,7 +136,8 @@ def _line(curve: Curve) -> tuple[float, float]:
     of all pairs of points, which outliers do not move.
     """
     span = curve.at[-1] - curve.at[0]
-    count = int((curve.at >= curve.at[-1] - _END * span).sum())
+    # A little more: a point at the edge must not be lost to rounding.
+    count = int((curve.at >= curve.at[-1] - (_END + 1e-9) * span).sum())
     count = min(max(count, _END_POINTS), len(curve))
     at, values = curve.at[-count:], curve.values[-count:]
     i, j = np.triu_indices(count, 1)

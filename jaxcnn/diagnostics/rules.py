@@ -68,11 +68,11 @@ def case_of(
         return "diverging"
     if alone:
         return _fit(level, improving, t, known) if level > t.improving else "not_clear"
-    if m.gap < -t.easier and m.below > 0.8:
-        return "not_clear" if raised else "validation_easier"
+    if m.gap < -t.easier and m.below > 0.8 and not raised:
+        return "validation_easier"
     if _noisy(m, t):
         return "validation_too_small"
-    if m.gap > 0 and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
+    if (m.gap > 0 or raised) and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
         return "overfitting"
     if m.gap > t.gap and level < t.high:
         return "train_too_small"

@@ -68,7 +68,7 @@ def diagnose_run(
         stopped=curves.stopped,
         left_out=curves.left_out,
         axis=curves.axis,
-        name=metric,
+        name="loss" if metric == "loss" else "error rate",
     )
     data = "" if config is None else f" on {config.data.name}"
     return RunDiagnosis(diagnosis, curves, metric, f"{run.model}{data}", chance)
