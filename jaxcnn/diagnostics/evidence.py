@@ -114,7 +114,8 @@ class Words:
         )
 
     def _whole(self) -> str:
-        return f"the start's {self.name}" if self.chance is None else "chance"
+        start = f"the {self.name} at the start"
+        return start if self.chance is None else "what guessing gets"
 
     def _noise(self, m: Measures) -> str:
         raw = self.scale * m.noise
@@ -134,8 +135,9 @@ class Words:
 
     def _climb(self, m: Measures) -> str:
         return (
-            f"The {self.name} reached {m.jump:.3g} times its start, and the training "
-            f"{self.name} ends {self._value(m.train_rise)} above its lowest level."
+            f"The {self.name} reached {self._value(m.peak)}, which is {m.peak:.3g} "
+            f"times {self._whole()}, and in training ends {self.scale * m.train_rise:.2g} "
+            "above its lowest level."
         )
 
     def _remarks(self) -> list[str]:

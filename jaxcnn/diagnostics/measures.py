@@ -37,7 +37,7 @@ class Measures:
         noise: Deviation of single validation points from their neighbours.
         train_noise: The same of the training points.
         below: Share of the validation points of the last half below the training loss.
-        jump: Highest training or validation loss, over the first and over 1.
+        peak: Highest training or validation loss.
         train_rise: Rise of the training loss from its lowest level to its end.
     """
 
@@ -57,7 +57,7 @@ class Measures:
     noise: float
     train_noise: float
     below: float
-    jump: float
+    peak: float
     train_rise: float
 
     def value(self, level: float) -> float:
@@ -87,8 +87,6 @@ def measure(
     train_smooth = smoothed(train.values)
     half = validation.at >= np.mean(validation.at[[0, -1]])
     beside = np.interp(validation.at, train.at, train.values)
-    first = max(train.values[0], validation.values[0])
-    highest = max(train.values.max(), validation.values.max())
     return Measures(
         floor=floor,
         scale=scale,
@@ -106,7 +104,7 @@ def measure(
         noise=noise,
         train_noise=_noise(train),
         below=float((validation.values < beside)[half].mean()),
-        jump=float(highest / max(first, 1.0)),
+        peak=float(max(train.values.max(), validation.values.max())),
         train_rise=float(train_end - train_smooth.min()),
     )
 

@@ -13,38 +13,44 @@ class Thresholds:
 
     Attributes:
         points: Training and validation points that a verdict needs.
-        jump: A loss so many times the one at the start, or chance, has blown up.
-        lost: A training loss above this share of chance has learned nothing.
+        peak: A loss of so many times chance has blown up.
+        lost: A training loss above this has then learned nothing.
+        above: A training loss above this at the end is divergence by itself.
         climb: Rise of the training loss over its lowest level that is divergence.
+        easier: By how much the validation loss of an easier set is below training's.
+        easier_ratio: Its share of the training loss, at most.
+        noise: Deviation of validation points that is noise,
+        noisier: if it is so many times that of the training points.
+        noise_share: The same as a share of the validation loss,
+        noisier_share: if it is so many times that of the training points.
         rise: Share by which a validation loss rises again in overfitting.
         rise_sigmas: The same in deviations of its noise.
-        easier: Share of chance by which an easier validation set's loss is lower.
-        noise: Deviation of validation points, as a share of chance, that is noise.
-        noise_share: The same as a share of the validation loss itself.
-        noisier: The same over the deviation of the training points.
-        gap: Share of chance between the losses that is a large gap.
+        gap: Difference of the losses that is a large gap.
         small_gap: One that is small.
-        high: Training loss, as a share of chance, that is underfitting if it is flat.
+        high: Training loss that is underfitting if it is flat.
         low: One that is a good fit.
         falling: Share that the losses fall by in the last third while they improve.
-        improving: Training loss under which more epochs are no question of fit.
+        improving: Training loss under which it is a good fit that improves.
     """
 
     points: int = 6
-    jump: float = 1.5
-    lost: float = 0.9
+    peak: float = 1.5
+    lost: float = 0.8
+    above: float = 1.1
     climb: float = 0.2
-    rise: float = 0.1
-    rise_sigmas: float = 3.0
-    easier: float = 0.1
-    noise: float = 0.02
-    noise_share: float = 0.1
-    noisier: float = 2.0
+    easier: float = 0.03
+    easier_ratio: float = 0.85
+    noise: float = 0.015
+    noisier: float = 6.0
+    noise_share: float = 0.25
+    noisier_share: float = 2.0
+    rise: float = 0.05
+    rise_sigmas: float = 4.0
     gap: float = 0.1
-    small_gap: float = 0.06
+    small_gap: float = 0.08
     high: float = 0.4
     low: float = 0.3
-    falling: float = 0.1
+    falling: float = 0.05
     improving: float = 0.2
 
 
@@ -68,11 +74,12 @@ def case_of(
         return "diverging"
     if alone:
         return _fit(level, improving, t, known) if level > t.improving else "not_clear"
-    if m.gap < -t.easier and m.below > 0.8 and not raised:
+    if not raised and _easier(m, t):
         return "validation_easier"
     if _noisy(m, t):
         return "validation_too_small"
-    if (m.gap > 0 or raised) and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
+    apart = m.gap > t.small_gap or raised
+    if apart and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
         return "overfitting"
     if m.gap > t.gap and level < t.high:
         return "train_too_small"
@@ -91,11 +98,18 @@ def _fit(level: float, improving: bool, t: Thresholds, known: bool) -> str:
 
 
 def _diverging(m: Measures, t: Thresholds) -> bool:
-    if m.train > 1.1 or m.train_rise > t.climb:
+    if m.train > t.above or m.train_rise > t.climb:
         return True
-    return m.jump > t.jump and m.train > t.lost
+    return m.peak > t.peak and m.train > t.lost
+
+
+def _easier(m: Measures, t: Thresholds) -> bool:
+    lower = m.gap < -t.easier and m.ratio < t.easier_ratio
+    return lower and m.below > 0.8  # nearly always, not by chance at the end
 
 
 def _noisy(m: Measures, t: Thresholds) -> bool:
-    loud = m.noise > t.noise and m.noise > t.noise_share * m.validation
-    return loud and m.noise > t.noisier * m.train_noise
+    if m.noise > t.noise and m.noise > t.noisier * m.train_noise:
+        return True
+    loud = m.noise > t.noise_share * m.validation
+    return loud and m.noise > t.noisier_share * m.train_noise
