@@ -26,8 +26,17 @@ PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
-PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
-PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
+PARTS = ("arithmetic", "augment", "checkpoint", "data", "diagnostics", "experiment")
+PARTS += (
+    "layers",
+    "losses",
+    "metrics",
+    "ops",
+    "optim",
+    "plotting",
+    "train",
+    "transfer",
+)
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}
@@ -187,6 +196,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
     monkeypatch.setattr("jaxcnn.experiment.preview.draw_preview", stop)
     monkeypatch.setattr("jaxcnn.experiment.know_data.load_splits", stop)
+    monkeypatch.setattr("jaxcnn.experiment.diagnosis.diagnose_run", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))

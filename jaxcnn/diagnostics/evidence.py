@@ -134,10 +134,11 @@ class Words:
         )
 
     def _climb(self, m: Measures) -> str:
+        rise = f"{self.scale * m.train_rise:.2g}"
         return (
             f"The {self.name} reached {self._value(m.peak)}, which is {m.peak:.3g} "
-            f"times {self._whole()}, and in training ends {self.scale * m.train_rise:.2g} "
-            "above its lowest level."
+            f"times {self._whole()}, and in training ends {rise} above its lowest "
+            "level."
         )
 
     def _remarks(self) -> list[str]:

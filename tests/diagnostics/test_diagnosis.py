@@ -56,7 +56,8 @@ def test_the_case_of_a_formula_is_named(case):
     found = diagnose(*curves(case), chance=CHANCE)
     assert found.case == case
     assert found.advice == ADVICE[case]
-    assert found.enough and found.evidence
+    assert found.enough
+    assert found.evidence
 
 
 @pytest.mark.parametrize("case", SHAPES)
@@ -131,7 +132,8 @@ def test_nan_and_infinity_are_divergence():
 
 def test_a_run_that_was_ended_by_nan_diverges_whatever_its_curves():
     found = diagnose(*curves("good_fit"), chance=CHANCE, stopped=True)
-    assert found.case == "diverging" and "not finite" in found.evidence[0]
+    assert found.case == "diverging"
+    assert "not finite" in found.evidence[0]
 
 
 def test_dropout_is_no_easier_validation_set():
@@ -149,10 +151,12 @@ def test_dropout_is_no_easier_validation_set():
 def test_without_validation_only_the_fit_is_judged():
     train, _ = curves("underfitting_flat")
     found = diagnose(train, chance=CHANCE)
-    assert found.case == "underfitting_flat" and found.enough
+    assert found.case == "underfitting_flat"
+    assert found.enough
     assert "no validation part" in found.evidence[1]
     found = diagnose(curves("overfitting")[0], chance=CHANCE)
-    assert found.case == "not_clear" and not found.enough
+    assert found.case == "not_clear"
+    assert not found.enough
     assert "--data.validation" in found.evidence[0]
 
 
@@ -160,7 +164,8 @@ def test_too_few_points_are_not_clear():
     train, validation = curves("overfitting")
     few = Curve(validation.at[:5], validation.values[:5])
     found = diagnose(train, few, chance=CHANCE)
-    assert found.case == "not_clear" and not found.enough
+    assert found.case == "not_clear"
+    assert not found.enough
     assert "30 training and 5 validation points" in found.evidence[0]
     assert found.to_json()["measures"] is None
 
@@ -169,7 +174,8 @@ def test_without_a_known_chance_high_is_not_clear():
     train, validation = curves("underfitting_flat")
     assert diagnose(train, validation).case == "not_clear"
     found = diagnose(*curves("good_fit"))
-    assert found.case == "good_fit" and "start" in found.evidence[0]
+    assert found.case == "good_fit"
+    assert "start" in found.evidence[0]
 
 
 def test_other_thresholds_are_taken():
@@ -191,7 +197,8 @@ def test_a_verdict_as_text_and_json():
     assert all(f"  - {a.what}: {a.how}" in text for a in found.advice)
     assert "\n" not in found.line
     values = found.to_json()
-    assert values["case"] == "overfitting" and values["measures"]["points"] == (30, 30)
+    assert values["case"] == "overfitting"
+    assert values["measures"]["points"] == (30, 30)
 
 
 @pytest.mark.parametrize(

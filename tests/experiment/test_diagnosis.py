@@ -77,12 +77,14 @@ def test_the_verdict_of_a_run_is_printed(overfitted, capsys):
     text = call(capsys, overfitted)
     begins = re.match(r"Overfitting, from epoch (\d+) on", text)
     assert abs(int(begins[1]) - 8) <= 1
-    assert "--patience" in text and "of what guessing gets (2.3)" in text
+    assert "--patience" in text
+    assert "of what guessing gets (2.3)" in text
 
 
 def test_json_holds_the_verdict_and_all_numbers(overfitted, capsys):
     values = json.loads(call(capsys, overfitted, "--json"))
-    assert values["case"] == "overfitting" and values["metric"] == "loss"
+    assert values["case"] == "overfitting"
+    assert values["metric"] == "loss"
     assert values["measures"]["rise"] > 0.5
     assert values["advice"][0]["how"].startswith("--patience")
 
@@ -96,7 +98,8 @@ def test_a_run_of_accuracies_alone_is_judged_by_its_errors(tmp_path, capsys):
     run_config().save(tmp_path)
     write(tmp_path, records(metric="accuracy"))
     found = diagnose_run(tmp_path)
-    assert found.metric == "accuracy" and found.chance == pytest.approx(0.9)
+    assert found.metric == "accuracy"
+    assert found.chance == pytest.approx(0.9)
     assert found.diagnosis.case == "overfitting"
     assert "the training error rate is" in call(capsys, tmp_path)
 
