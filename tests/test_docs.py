@@ -26,17 +26,9 @@ PROSE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 NOT_RUN = {"docs/parallel.md": 1}
 
 # Packages whose every public name stands on the page of public names.
-PARTS = ("arithmetic", "augment", "checkpoint", "data", "diagnostics", "experiment")
-PARTS += (
-    "layers",
-    "losses",
-    "metrics",
-    "ops",
-    "optim",
-    "plotting",
-    "train",
-    "transfer",
-)
+PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
+PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
+PARTS += ("diagnostics",)
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}

@@ -137,10 +137,16 @@ def _bounds(
         return None, 0.0
     if config.loss.class_weights not in (None, "balanced"):
         return None, 0.0  # the mean weight of an example is not known here
-    task = make_task(config)
+    return _guessing(config, classes), _entropy(config.label_smoothing, classes)
+
+
+def _guessing(config: ExperimentConfig, classes: int) -> float:
+    """Returns the loss of equal logits."""
+    if config.loss.name in (None, "softmax_cross_entropy"):
+        return math.log(classes)  # with smoothed labels too
     batch = {"label": jnp.arange(classes)}
-    chance = float(task.loss(jnp.zeros((classes, classes)), batch).mean())
-    return chance, _entropy(config.label_smoothing, classes)
+    logits = jnp.zeros((classes, classes))
+    return float(make_task(config).loss(logits, batch).mean())
 
 
 def _entropy(smoothing: float, classes: int) -> float:
