@@ -10,6 +10,8 @@ from jaxcnn.diagnostics.curves import Curve
 _END = 1 / 3
 #: Points that the end has at least, if there are as many.
 _END_POINTS = 4
+#: A fall below this share of chance is none.
+_HARDLY = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Measures:
         validation: Level of the validation loss at the end.
         train_fall: Share of the training loss that went in the last third.
         validation_fall: The same of the validation loss; negative where it rises.
+        train_gain: Share of all that the training loss fell by that came in the last
+            third.
+        validation_gain: The same of the validation loss.
         gap: `validation - train`.
         ratio: `validation / train`.
         best: Lowest level of the smoothed validation loss.
@@ -48,6 +53,8 @@ class Measures:
     validation: float
     train_fall: float
     validation_fall: float
+    train_gain: float
+    validation_gain: float
     gap: float
     ratio: float
     best: float
@@ -95,6 +102,8 @@ def measure(
         validation=end,
         train_fall=_share(train_start - train_end, train_start),
         validation_fall=_share(start - end, start),
+        train_gain=_gain(train, train_start, train_end),
+        validation_gain=_gain(validation, start, end),
         gap=end - train_end,
         ratio=_share(end, train_end),
         best=float(smooth[lowest]),
@@ -157,6 +166,12 @@ def _noise(curve: Curve) -> float:
         return 0.0
     off = values[1:-1] - (values[:-2] + values[2:]) / 2
     return float(np.sqrt(np.mean(off**2) * 2 / 3))
+
+
+def _gain(curve: Curve, start: float, end: float) -> float:
+    """Returns the fall at the end as a share of the whole; 0 if there is hardly any."""
+    whole = float(curve.values[0]) - end
+    return (start - end) / whole if whole > _HARDLY else 0.0
 
 
 def _share(part: float, whole: float) -> float:

@@ -29,7 +29,8 @@ class Thresholds:
         small_gap: One that is small.
         high: Training loss that is underfitting if it is flat.
         low: One that is a good fit.
-        falling: Share that the losses fall by in the last third while they improve.
+        falling: Share that the losses fall by in the last third while they improve,
+        gaining: or share of their whole fall that comes in it.
         improving: Training loss under which it is a good fit that improves.
     """
 
@@ -45,12 +46,13 @@ class Thresholds:
     noise_share: float = 0.25
     noisier_share: float = 2.0
     rise: float = 0.05
-    rise_sigmas: float = 4.0
+    rise_sigmas: float = 2.5
     gap: float = 0.1
     small_gap: float = 0.08
-    high: float = 0.4
-    low: float = 0.3
+    high: float = 0.33
+    low: float = 0.25
     falling: float = 0.05
+    gaining: float = 0.07
     improving: float = 0.2
 
 
@@ -69,7 +71,7 @@ def case_of(
         known: Whether the level of chance is known, else it is the start.
     """
     level = min(m.train, m.validation) if raised else m.train
-    improving = m.train_fall > t.falling and m.validation_fall > t.falling
+    improving = _improving(m, t)
     if _diverging(m, t):
         return "diverging"
     if alone:
@@ -81,9 +83,9 @@ def case_of(
     apart = m.gap > t.small_gap or raised
     if apart and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
         return "overfitting"
-    if m.gap > t.gap and level < t.high:
+    if m.gap > t.gap and (level < t.high or m.train_fall > t.falling):
         return "train_too_small"
-    if m.gap > t.small_gap and not improving:
+    if m.gap > t.small_gap and level < t.high and not improving:
         return "not_clear"
     return _fit(level, improving, t, known)
 
@@ -95,6 +97,11 @@ def _fit(level: float, improving: bool, t: Thresholds, known: bool) -> str:
     if level > t.high:
         return "underfitting_flat" if known else "not_clear"
     return "good_fit" if level < t.low else "not_clear"
+
+
+def _improving(m: Measures, t: Thresholds) -> bool:
+    falls = m.train_fall > t.falling and m.validation_fall > t.falling
+    return falls or min(m.train_gain, m.validation_gain) > t.gaining
 
 
 def _diverging(m: Measures, t: Thresholds) -> bool:
