@@ -35,8 +35,8 @@ from jaxcnn.optim import make_optimizer
 from jaxcnn.train import Evaluate, Hook, TrainLog
 
 RESULTS = Path(__file__).with_suffix(".json")
-#: Seeds of the runs that thresholds were chosen on, and of those that are reported.
-SEEDS = {"chosen on": range(5), "reported": range(5, 10)}
+#: Runs of a recipe.
+SEEDS = 5
 #: Vehicles of CIFAR-10's classes; the others are animals.
 VEHICLES = (0, 1, 8, 9)
 
@@ -61,6 +61,7 @@ class Recipe:
     wrong_labels: float = 0.0
     augment: tuple[str, ...] = ()
     l2: float = 0.0
+    first_seed: int = 0
 
     @property
     def raised(self) -> list[str]:
@@ -107,46 +108,53 @@ RECIPES = {
         Recipe("not_clear", "mnist", "mlp", DENSE, rate=2e-3, epochs=4),
         # Meant to be reported, until the rules were changed after they had been seen.
         Recipe("underfitting_flat", "cifar10", "mlp", NARROW, rate=1e-2, epochs=12,
-               examples=5000, batch=100),
+               examples=5000, batch=100, first_seed=5),
         Recipe("underfitting_flat", "xrays", "mlp", DEEP, rate=3e-3, epochs=15,
-               examples=3000, batch=100, l2=1.0),
-        Recipe("underfitting_improving", "cifar10", "mlp", DEEP, "sgd", 3e-3, 12, 3000),
-        Recipe("underfitting_improving", "xrays", "mlp", DENSE, "sgd", 1e-3, 15, 2000),
+               examples=3000, batch=100, l2=1.0, first_seed=5),
+        Recipe("underfitting_improving", "cifar10", "mlp", DEEP, "sgd", 3e-3, 12, 3000,
+               first_seed=5),
+        Recipe("underfitting_improving", "xrays", "mlp", DENSE, "sgd", 1e-3, 15, 2000,
+               first_seed=5),
         Recipe("overfitting", "cifar10", args=SMALL, rate=3e-3, epochs=30,
-               examples=500),
-        Recipe("overfitting", "xrays", "mlp", DEEP, "momentum", 0.03, 60, 150),
+               examples=500, first_seed=5),
+        Recipe("overfitting", "xrays", "mlp", DEEP, "momentum", 0.03, 60, 150,
+               first_seed=5),
     ],
     "reported": [
         Recipe("underfitting_flat", "vehicles", "mlp", DEEP, rate=3e-3, epochs=12,
-               examples=4000, batch=100, l2=0.1),
+               examples=4000, batch=100, l2=0.1, first_seed=5),
         Recipe("underfitting_flat", "cifar10", args={"features": (1, 1, 1)}, rate=1e-2,
-               epochs=15, examples=3000, batch=100),
+               epochs=15, examples=3000, batch=100, first_seed=5),
         Recipe("underfitting_improving", "cifar10", "mlp", DEEP, "momentum", 1e-3, 14,
-               3000, 100),
+               3000, 100, first_seed=5),
         Recipe("underfitting_improving", "xrays", args=SMALL, rate=5e-5, epochs=14,
-               examples=2000, batch=100),
+               examples=2000, batch=100, first_seed=5),
         Recipe("overfitting", "cifar10", "mlp", {"hidden": (128,), "dropout": 0.0},
-               rate=1e-3, epochs=40, examples=600),
+               rate=1e-3, epochs=40, examples=600, first_seed=5),
         Recipe("overfitting", "vehicles", args=SMALL, optimizer="momentum", rate=0.05,
-               epochs=30, examples=400),
+               epochs=30, examples=400, first_seed=5),
         Recipe("good_fit", "vehicles", args=NORMED, optimizer="nesterov", rate=0.02,
-               epochs=10, examples=6000, batch=100, validation=1000),
+               epochs=10, examples=6000, batch=100, validation=1000, first_seed=5),
         Recipe("good_fit", "xrays", args=SMALL, rate=2e-3, epochs=12, examples=4000,
-               batch=100, validation=600),
-        Recipe("train_too_small", "vehicles", "mlp", DENSE, "sgd", 0.02, 50, 100, 20),
-        Recipe("train_too_small", "xrays", "mlp", DENSE, "sgd", 0.01, 60, 60, 20),
+               batch=100, validation=600, first_seed=5),
+        Recipe("train_too_small", "vehicles", "mlp", DENSE, "sgd", 0.02, 50, 100, 20,
+               first_seed=5),
+        Recipe("train_too_small", "xrays", "mlp", DENSE, "sgd", 0.01, 60, 60, 20,
+               first_seed=5),
         Recipe("validation_too_small", "vehicles", "mlp", DEEP, "adamw", 3e-3, 15, 4000,
-               100, 15),
+               100, 15, first_seed=5),
         Recipe("validation_too_small", "xrays", args=SMALL, rate=3e-3, epochs=20,
-               examples=2000, batch=100, validation=15),
+               examples=2000, batch=100, validation=15, first_seed=5),
         Recipe("validation_easier", "cifar10", "mlp", DEEP, rate=1e-3, epochs=10,
-               examples=3000, only=(1, 6, 8)),
+               examples=3000, only=(1, 6, 8), first_seed=5),
         Recipe("validation_easier", "xrays", "mlp", DEEP, "momentum", 0.01, 12, 3000,
-               100, 600, wrong_labels=0.2),
-        Recipe("diverging", "cifar10", "mlp", DEEP, "momentum", 3.0, 10, 2000),
-        Recipe("diverging", "xrays", "mlp", DENSE, "adam", 0.5, 12, 2000),
-        Recipe("not_clear", "vehicles", "mlp", DENSE, rate=1e-3, epochs=4),
-        Recipe("not_clear", "xrays", "mlp", DENSE, rate=1e-3, epochs=4),
+               100, 600, wrong_labels=0.2, first_seed=5),
+        Recipe("diverging", "cifar10", "mlp", DEEP, "momentum", 3.0, 10, 2000,
+               first_seed=5),
+        Recipe("diverging", "xrays", "mlp", DENSE, "adam", 0.5, 12, 2000, first_seed=5),
+        Recipe("not_clear", "vehicles", "mlp", DENSE, rate=1e-3, epochs=4,
+               first_seed=5),
+        Recipe("not_clear", "xrays", "mlp", DENSE, rate=1e-3, epochs=4, first_seed=5),
     ],
 }  # fmt: skip
 
@@ -271,7 +279,8 @@ def make_runs(args: argparse.Namespace) -> None:
             pool, start = pools[recipe.data], time.process_time()
             classes = int(pool.labels.max()) + 1
             steps = steps_of(recipe, classes)
-            runs = [run(recipe, steps, pool, seed) for seed in SEEDS[kind]]
+            seeds = range(recipe.first_seed, recipe.first_seed + SEEDS)
+            runs = [run(recipe, steps, pool, seed) for seed in seeds]
             kept[name] = {"recipe": dataclasses.asdict(recipe), "classes": classes,
                           "raised": recipe.raised, "runs": runs}  # fmt: skip
             print(f"{name}: {time.process_time() - start:.0f} s", flush=True)

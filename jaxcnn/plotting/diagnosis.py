@@ -79,8 +79,14 @@ def diagnosed_curves(
         axes.axvline(begins, color=PURPLE, linewidth=1.2, linestyle="--",
                      label=f"from {axis} {begins:g} on")  # fmt: skip
     if best is not None:
-        axes.plot(*best, "o", markersize=11, markerfacecolor="none",
-                  markeredgecolor=INK, label=f"lowest: {best[1]:.3g}")  # fmt: skip
+        axes.plot(
+            *best,
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            markeredgecolor=INK,
+            label=f"lowest, smoothed: {best[1]:.3g}",
+        )
     if ends is not None:
         _mark_gap(axes, last, ends)
     if chance is not None and axes.get_ylim()[0] < chance < axes.get_ylim()[1]:
@@ -94,7 +100,7 @@ def diagnosed_curves(
         fontweight="bold",
     )
     figure.supxlabel(
-        "\n".join(textwrap.fill(sentence, 100) for sentence in evidence),
+        "\n".join(textwrap.fill(sentence, 118) for sentence in evidence),
         fontsize=7.5,
         color=GREY,
         x=0.02,
@@ -158,4 +164,4 @@ def _finish(axes: Any, axis: str, metric: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_xlabel(axis.capitalize(), color=INK, fontsize=9)
     axes.set_ylabel(metric.capitalize(), color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
+    axes.legend(fontsize=8, labelcolor=INK, loc="best", edgecolor="none")
