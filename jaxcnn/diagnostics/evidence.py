@@ -90,13 +90,15 @@ class Words:
         return f"{levels}: {of} of what guessing gets ({self.chance:.3g})."
 
     def _falls(self, m: Measures) -> str:
-        def went(share: float) -> str:
-            return f"{'fell' if share >= 0 else 'rose'} by {abs(share):.0%}"
+        def went(share: float, gain: float) -> str:
+            if share < 0:
+                return f"rose by {-share:.0%}"
+            return f"fell by {share:.0%} ({max(gain, 0):.0%} of its whole fall)"
 
         return (
             f"In the last third of the run the training {self.name} "
-            f"{went(m.train_fall)}, the validation {self.name} "
-            f"{went(m.validation_fall)}."
+            f"{went(m.train_fall, m.train_gain)}, the validation {self.name} "
+            f"{went(m.validation_fall, m.validation_gain)}."
         )
 
     def _rise(self, m: Measures) -> str:

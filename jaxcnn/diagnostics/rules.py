@@ -75,7 +75,8 @@ def case_of(
     if _diverging(m, t):
         return "diverging"
     if alone:
-        return _fit(level, improving, t, known) if level > t.improving else "not_clear"
+        fit = _fit(level, improving, t, known)
+        return "not_clear" if fit == "good_fit" else fit
     if not raised and _easier(m, t):
         return "validation_easier"
     if _noisy(m, t):

@@ -267,3 +267,19 @@ def test_records_without_the_metric_are_refused():
         curves_of(records)
     with pytest.raises(ValueError, match=r"metric must be .* Did you mean 'loss'"):
         curves_of(records, metric="los")
+
+
+def test_a_training_curve_alone_is_never_a_good_fit():
+    at = np.arange(1, 31)
+    for end in (0.02, 0.22, 0.3):
+        found = diagnose(Curve(at, falling(at, end * CHANCE, 2)), chance=CHANCE)
+        assert found.case == "not_clear"
+
+
+def test_a_slow_steady_fall_is_one_that_improves():
+    at = np.arange(1, 13)
+    slow = Curve(at, CHANCE * (1 - 0.005 * at))
+    found = diagnose(slow, slow, chance=CHANCE)
+    assert found.case == "underfitting_improving"
+    assert found.measures.train_fall < 0.03
+    assert "of its whole fall" in found.evidence[0]
