@@ -41,12 +41,6 @@ class Curve:
     def __len__(self) -> int:
         return len(self.at)
 
-    @property
-    def finite(self) -> "Curve":
-        """The points whose values are finite."""
-        kept = np.isfinite(self.values)
-        return Curve(self.at[kept], self.values[kept])
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curves:

@@ -141,9 +141,9 @@ def diagnose(
     words = Words(axis, name, floor, scale, chance, tuple(raised), left_out, alone)
     if broken := words.broken(train, validation, stopped):
         return Diagnosis("diverging", broken, ADVICE["diverging"], axis=axis)
-    fewest = len(train) if alone else min(len(train), len(validation))
-    if fewest < thresholds.points:
-        few = words.few(train, validation, thresholds.points)
+    needed = (thresholds.train_points, 0 if alone else thresholds.points)
+    if len(train) < needed[0] or len(validation) < needed[1]:
+        few = words.few(train, validation, needed)
         return Diagnosis("not_clear", few, ADVICE["not_clear"], enough=False, axis=axis)
     found = measure(train, train if alone else validation, scale=scale, floor=floor)
     case = case_of(

@@ -52,11 +52,16 @@ class Words:
         }[case]
         return (*decisive, *self._remarks())
 
-    def few(self, train: Curve, validation: Curve, needed: int) -> tuple[str, ...]:
+    def few(
+        self, train: Curve, validation: Curve, needed: tuple[int, int]
+    ) -> tuple[str, ...]:
         """Returns what is said of curves of too few points."""
-        counts = f"{len(train)} training"
-        counts += "" if self.alone else f" and {len(validation)} validation"
-        few = f"There are {counts} points; a verdict needs {needed} of each."
+        few = f"There are {len(train)} training points"
+        if self.alone:
+            few += f"; a verdict needs {needed[0]} (--log-every)."
+        else:
+            few += f" and {len(validation)} of validation; a verdict needs {needed[0]} "
+            few += f"and {needed[1]} (--log-every, --eval-every)."
         return (few, *self._remarks())
 
     def broken(self, train: Curve, validation: Curve, stopped: bool) -> tuple[str, ...]:

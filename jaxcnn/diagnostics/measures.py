@@ -8,7 +8,7 @@ from jaxcnn.diagnostics.curves import Curve
 
 #: Share of the run that its end is, over which levels and slopes are taken.
 _END = 1 / 3
-#: Points that the end has at least, if there are as many.
+#: Points that the end has at least, if there are twice as many.
 _END_POINTS = 4
 #: A fall below this share of chance is none.
 _HARDLY = 0.01
@@ -145,7 +145,7 @@ def _line(curve: Curve) -> tuple[float, float]:
     span = curve.at[-1] - curve.at[0]
     # A little more: a point at the edge must not be lost to rounding.
     count = int((curve.at >= curve.at[-1] - (_END + 1e-9) * span).sum())
-    count = min(max(count, _END_POINTS), len(curve))
+    count = max(count, min(_END_POINTS, len(curve) // 2), 2)
     at, values = curve.at[-count:], curve.values[-count:]
     i, j = np.triu_indices(count, 1)
     slope = float(np.median((values[j] - values[i]) / (at[j] - at[i])))

@@ -12,7 +12,8 @@ class Thresholds:
     Chosen on runs on the digits and on MNIST: experiments/diagnose_cases.py.
 
     Attributes:
-        points: Training and validation points that a verdict needs.
+        points: Validation points that a verdict needs.
+        train_points: Training points that it needs.
         peak: A loss of so many times chance has blown up.
         lost: A training loss above this has then learned nothing.
         above: A training loss above this at the end is divergence by itself.
@@ -35,6 +36,7 @@ class Thresholds:
     """
 
     points: int = 6
+    train_points: int = 4
     peak: float = 1.5
     lost: float = 0.8
     above: float = 1.1

@@ -166,7 +166,10 @@ def test_too_few_points_are_not_clear():
     found = diagnose(train, few, chance=CHANCE)
     assert found.case == "not_clear"
     assert not found.enough
-    assert "30 training and 5 validation points" in found.evidence[0]
+    assert (
+        "30 training points and 5 of validation; a verdict needs 4 and 6"
+        in found.evidence[0]
+    )
     assert found.to_json()["measures"] is None
 
 
@@ -283,3 +286,11 @@ def test_a_slow_steady_fall_is_one_that_improves():
     assert found.case == "underfitting_improving"
     assert found.measures.train_fall < 0.03
     assert "of its whole fall" in found.evidence[0]
+
+
+@pytest.mark.parametrize("case", sorted({*SHAPES} - {"validation_too_small"}))
+def test_training_is_recorded_less_often_than_validation_is_measured(case):
+    train, validation = curves(case)
+    means = train.values[:28].reshape(4, 7).mean(axis=1)
+    rare = Curve(train.at[:28].reshape(4, 7).mean(axis=1), means)
+    assert diagnose(rare, validation, chance=CHANCE).case == case

@@ -134,7 +134,7 @@ def test_folders_that_cannot_be_diagnosed(tmp_path, capsys):
         cli.dispatch(["diagnose", str(tmp_path), "--metric", "acuracy"])
     with pytest.raises(ValueError, match="Did you mean -o"):
         cli.dispatch(["diagnose", str(tmp_path), "--outpu", "a.png"])
-    assert "4 training and 4 validation points; a verdict needs" in call(
+    assert "4 training points and 4 of validation; a verdict needs" in call(
         capsys, tmp_path
     )
 
