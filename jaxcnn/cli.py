@@ -21,6 +21,7 @@ _USAGE = """usage: jaxcnn COMMAND ...
                       find a learning rate: try growing ones and draw the loss
   evaluate RUN        measure a trained model on a split of its data, or on other
                       data; --html writes a report with pictures
+  diagnose RUN        say what the learning curves of a run show, and what to do
   predict RUN PATH ...
                       name what is on pictures, or on those of whole folders
   features RUN [IMAGE ...]
@@ -151,6 +152,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "cross-validate": _cross_validate,
     "lr-range": _lr_range,
     "evaluate": _in("jaxcnn.commands.evaluate"),
+    "diagnose": _in("jaxcnn.commands.diagnose"),
     "predict": _in("jaxcnn.commands.predict"),
     "features": _in("jaxcnn.commands.features"),
     "dream": _in("jaxcnn.commands.dream"),

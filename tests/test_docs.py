@@ -30,6 +30,7 @@ NOT_RUN = {"docs/parallel.md": 1, "docs/style_transfer.md": 2}
 PARTS = ("arithmetic", "augment", "checkpoint", "data", "experiment", "layers")
 PARTS += ("interpret",)
 PARTS += ("losses", "metrics", "ops", "optim", "plotting", "train", "transfer")
+PARTS += ("diagnostics",)
 
 # What the trainings of a page must reach on held-out digits.
 ACCURACY = {"README.md": 0.95, "docs/quickstart.md": 0.95}
@@ -191,6 +192,7 @@ def parse_only(monkeypatch, tmp_path):
     monkeypatch.setattr("jaxcnn.experiment.cross_validation.cross_validate", stop)
     monkeypatch.setattr("jaxcnn.experiment.preview.draw_preview", stop)
     monkeypatch.setattr("jaxcnn.experiment.know_data.load_splits", stop)
+    monkeypatch.setattr("jaxcnn.experiment.diagnosis.diagnose_run", stop)
     monkeypatch.setattr("jaxcnn.run.load_run", stop)
     monkeypatch.setattr("jaxcnn.transfer.load.load", stop)
     monkeypatch.setattr("jaxcnn.transfer.origin.named_model", stop)

@@ -34,6 +34,7 @@ RANKS = {
     "run": 5,
     "transfer": 5,
     "interpret": 5,
+    "diagnostics": 5,
     "experiment": 6,
     "commands": 7,
     "cli": 8,

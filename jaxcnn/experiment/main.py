@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from jaxcnn.checkpoint.processes import is_primary
 from jaxcnn.experiment.config import ExperimentConfig
+from jaxcnn.experiment.diagnosis import verdict_line
 from jaxcnn.experiment.flags import parse_train
 from jaxcnn.experiment.hosts import Hosts, together
 from jaxcnn.experiment.training import Result, train
@@ -71,6 +72,8 @@ def run(
         result = train(config)
         if is_primary():
             print(describe(result))
+            if result.complete and (line := verdict_line(result.directory)):
+                print(line)
             if after is not None and result.complete:
                 after(result.directory)
     return exit_code(result)

@@ -12,6 +12,7 @@ from jaxcnn.plotting.assessment import (
 from jaxcnn.plotting.attribution import attribution_sheet, map_over_image
 from jaxcnn.plotting.convolution import draw_convolution
 from jaxcnn.plotting.curves import learning_curves
+from jaxcnn.plotting.diagnosis import diagnosed_curves
 from jaxcnn.plotting.features import (
     feature_map_grid,
     mosaic,
@@ -28,6 +29,7 @@ __all__ = [
     "attribution_sheet",
     "comparison_grid",
     "confusion_heat_map",
+    "diagnosed_curves",
     "draw_convolution",
     "feature_map_grid",
     "function_grid",
