@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from jaxcnn.layers.conv import conv_padding
 from jaxcnn.layers.initializers import Initializer
-from jaxcnn.ops import avg_pool
+from jaxcnn.ops import avg_pool, conv_general_dilated
 from jaxcnn.typing import Array, Dtype
 
 
@@ -50,7 +50,11 @@ class InceptionA(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Returns `[batch, height, width, channels]`. `train` makes no difference."""
-        options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        options = {
+            "kernel_init": self.kernel_init,
+            "dtype": self.dtype,
+            "conv_general_dilated": conv_general_dilated,
+        }
 
         def conv(features: int, size: int, name: str) -> nn.Conv:
             kernel = (size, size)

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxcnn.arithmetic import output_size
 from jaxcnn.layers.checks import check_choice, check_images, check_number, check_numbers
 from jaxcnn.layers.conv import conv_padding
-from jaxcnn.ops import avg_pool, max_pool
+from jaxcnn.ops import avg_pool, conv_general_dilated, max_pool
 from jaxcnn.ops.transposed import double_conv_transpose
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
@@ -339,7 +339,14 @@ def enlarge(x: Array, method: str) -> Array:
 def conv3x3(features: int, stride: int = 1, **options: Any) -> nn.Conv:
     """Returns a 3x3 convolution with symmetric padding."""
     padding = conv_padding("same", (3, 3))
-    return nn.Conv(features, (3, 3), (stride, stride), padding=padding, **options)
+    return nn.Conv(
+        features,
+        (3, 3),
+        (stride, stride),
+        padding=padding,
+        conv_general_dilated=conv_general_dilated,
+        **options,
+    )
 
 
 def output_conv(x: Array, channels: int, bias: float) -> Array:

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxcnn.layers.checks import check_images, check_number, check_numbers
 from jaxcnn.layers.inception import InceptionA
 from jaxcnn.layers.initializers import Initializer, make_initializer
-from jaxcnn.ops import max_pool
+from jaxcnn.ops import conv_general_dilated, max_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
 
@@ -57,7 +57,14 @@ class InceptionSmall(nn.Module):
         x = images
         for number, features in enumerate(self.features, 1):
             name = f"conv{number}"
-            x = nn.Conv(features, (5, 5), padding="VALID", name=name, **options)(x)
+            x = nn.Conv(
+                features,
+                (5, 5),
+                padding="VALID",
+                conv_general_dilated=conv_general_dilated,
+                name=name,
+                **options,
+            )(x)
             x = nn.relu(max_pool(x, 2))
             x = InceptionA(
                 self.branch1x1,

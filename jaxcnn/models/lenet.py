@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxcnn.layers.activation import Activation, make_activation
 from jaxcnn.layers.checks import check_choice, check_images, check_number
 from jaxcnn.layers.initializers import Initializer, make_initializer
-from jaxcnn.ops import avg_pool, max_pool
+from jaxcnn.ops import avg_pool, conv_general_dilated, max_pool
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
 
@@ -46,6 +46,7 @@ class LeNet(nn.Module):
                 padding="VALID",
                 kernel_init=kernel_init,
                 dtype=self.dtype,
+                conv_general_dilated=conv_general_dilated,
                 name=f"conv{number}",
             )(x)
             x = nn.relu(max_pool(x, 2))
@@ -95,8 +96,14 @@ class LeNet5(nn.Module):
         options = {"kernel_init": kernel_init, "dtype": self.dtype}
         x = images
         for number, (features, padding) in enumerate(((6, self.padding), (16, 0)), 1):
-            name = f"conv{number}"
-            conv = nn.Conv(features, (5, 5), padding=padding, name=name, **options)
+            conv = nn.Conv(
+                features,
+                (5, 5),
+                padding=padding,
+                conv_general_dilated=conv_general_dilated,
+                name=f"conv{number}",
+                **options,
+            )
             x = pool(activation(conv(x)), 2)
         x = x.reshape(x.shape[0], -1)
         for number, units in enumerate((120, 84), 1):

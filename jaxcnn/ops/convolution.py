@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.banded import banded_conv, suits_banding
 from jaxcnn.ops.depthwise import depthwise_conv, suits_depthwise
 from jaxcnn.ops.kernel_gradient import products_conv, suits_products
 from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
@@ -26,6 +27,7 @@ CPU_LOWERINGS: tuple[
     (suits_pointwise, pointwise_conv),
     (suits_depthwise, depthwise_conv),
     (suits_unfolding, unfolded_conv),
+    (suits_banding, banded_conv),
     (suits_products, products_conv),
 )
 

@@ -2,12 +2,15 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.banded import banded_conv
 from jaxcnn.ops.window import Window, plain_conv, vary_alike
+from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
 
 # Neighbouring positions of the output that one row of a matrix holds where there are
@@ -19,21 +22,27 @@ _FEW_FEATURES = 32
 _FEW_CHANNELS = 64
 
 
+# Every tap is written out: beyond this many compilation costs more than it saves.
+_MOST_TAPS = 49
+
+# With this many channels all rows of the kernel share one product.
+_FEWEST_CHANNELS = 4
+
+
 def suits_products(x: Array, kernel: Array, window: Window) -> bool:
     """Returns whether `products_conv` computes it, and trains faster on a CPU.
 
-    XLA makes the gradient by a small kernel over few channels a convolution whose
-    "kernel" is as large as the image, and puts the batch last for it: at 16 channels
-    and 32x32 pixels that takes eight times as long as the forward pass. Of 5x5 kernels
-    over few pixels, as in LeNet, XLA's gradient is as fast.
+    XLA makes the gradient by a small kernel a convolution whose "kernel" is as large as
+    the image, and puts the batch last for it: at 16 channels and 32x32 pixels that
+    takes eight times as long as the forward pass.
     """
     return (
         x.ndim == 4
         and window.groups == 1
         and set(window.dilation) == {1}
         and x.dtype == jnp.float32
-        and tuple(kernel.shape[:2]) == (3, 3)
-        and kernel.shape[2] <= kernel.shape[3]
+        and 1 < math.prod(kernel.shape[:2]) <= _MOST_TAPS
+        and (kernel.shape[2] <= kernel.shape[3] or _can_swap(kernel.shape[:2], window))
         and all(min(pair) >= 0 for pair in window.padding)
         and 0 not in x.shape
         and min(window.sizes(x.shape[1:3], kernel.shape[:2])) > 0
@@ -96,6 +105,8 @@ def kernel_gradient(
     `[.., span * channels]`. The product of the two, over batch and positions, holds
     the gradient of tap j as the sum over b of its blocks (stride * b + j, b). That is
     more arithmetic than asked for, but wide products take less time than thin ones.
+    With fewer features than channels image and gradient change places, so that the
+    smaller is unfolded; with very few channels all rows are one product.
 
     Args:
         x: `[batch, height, width, channels]`.
@@ -110,6 +121,10 @@ def kernel_gradient(
     down, right = window.stride
     _, height, width, features = g.shape
     channels = x.shape[-1]
+    if channels <= _FEWEST_CHANNELS and min(kernel) > 1:
+        return _banded(x, g, kernel, window)
+    if features < channels and _can_swap(kernel, window):
+        return _swapped(x, g, kernel, window)
     side = _side_by_side(width, features) if channels <= _FEW_CHANNELS else 0
     if not side:
         return _tap_by_tap(x, g, kernel, window)
@@ -127,6 +142,29 @@ def kernel_gradient(
             for j in range(columns)
         ]
     return jnp.stack(taps).reshape(rows, columns, channels, features)
+
+
+def _can_swap(kernel: tuple[int, int], window: Window) -> bool:
+    pairs = zip(kernel, window.padding, strict=True)
+    return set(window.stride) == {1} and all(max(pad) < taps for taps, pad in pairs)
+
+
+def _banded(x: Array, g: Array, kernel: tuple[int, int], window: Window) -> Array:
+    weights = jax.ShapeDtypeStruct((*kernel, x.shape[-1], g.shape[-1]), g.dtype)
+    transpose = jax.linear_transpose(lambda k: banded_conv(x, k, window), weights)
+    return transpose(g)[0]
+
+
+def _swapped(x: Array, g: Array, kernel: tuple[int, int], window: Window) -> Array:
+    """Returns the same, with `g` in the place of the image, of which it is unfolded.
+
+    Tap j of the one is the last but j of the other.
+    """
+    pairs = zip(kernel, window.padding, strict=True)
+    padding = tuple((n - 1 - low, n - 1 - high) for n, (low, high) in pairs)
+    window = window._replace(padding=padding)
+    gradient = kernel_gradient(g, x, kernel=kernel, window=window)
+    return gradient[::-1, ::-1].swapaxes(2, 3)
 
 
 def _tap_by_tap(x: Array, g: Array, kernel: tuple[int, int], window: Window) -> Array:
@@ -152,7 +190,7 @@ def _spans(x: Array, window: Window, side: int, count: int, span: int) -> Array:
     shape = (*x.shape[:2], span * x.shape[-1])
     parts = [x[:, :, k * step : k * step + span].reshape(shape) for k in range(count)]
     # Else every row of the kernel would gather its part anew.
-    return jax.lax.optimization_barrier(jnp.stack(parts, axis=2))
+    return written(jnp.stack(parts, axis=2))
 
 
 def _side_by_side(width: int, features: int) -> int:

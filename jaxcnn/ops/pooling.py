@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxcnn.ops.overlapping import Windows, unrolled_max_pool, unrolled_sum_pool
+from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
 
 Size = int | Sequence[int]
@@ -257,18 +258,18 @@ def _max_pool_blocks_jvp(window, primals, tangents):
     winner = jnp.full(y.shape, count - 1, jnp.int8)
     for k, part in reversed(list(enumerate(_strided_slices(x, window)))[:-1]):
         winner = jnp.where(part == y, jnp.int8(k), winner)
-    # Without the barrier each of the selections below would find the winner again.
-    winner = jax.lax.optimization_barrier(winner)
+    # Else each of the positions would find its window's winner again.
+    winner = written(winner)
 
     spatial = y.shape[1:-1]
     cropped = [slice(0, n * w) for n, w in zip(spatial, window, strict=True)]
     tiles = itertools.chain(*zip(spatial, window, strict=True))
-    dx = dx[:, *cropped].reshape(y.shape[0], *tiles, y.shape[-1])
+    dx = written(dx)[:, *cropped].reshape(y.shape[0], *tiles, y.shape[-1])
     inside = tuple(range(2, dx.ndim - 1, 2))
     order = jnp.arange(count, dtype=jnp.int8).reshape(window)
     order = jnp.expand_dims(order, [a for a in range(dx.ndim) if a not in inside])
     chosen = jnp.expand_dims(winner, inside) == order
-    return y, jnp.where(chosen, dx, 0).sum(inside)
+    return y, written(jnp.where(chosen, dx, 0).sum(inside))
 
 
 def _strided_slices(x: Array, window: tuple[int, ...]) -> list[Array]:
