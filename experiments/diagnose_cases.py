@@ -120,7 +120,7 @@ RECIPES = {
         Recipe("overfitting", "xrays", "mlp", DEEP, "momentum", 0.03, 60, 150,
                first_seed=5),
     ],
-    "reported": [
+    "looked at": [
         Recipe("underfitting_flat", "vehicles", "mlp", DEEP, rate=3e-3, epochs=12,
                examples=4000, batch=100, l2=0.1, first_seed=5),
         Recipe("underfitting_flat", "cifar10", args={"features": (1, 1, 1)}, rate=1e-2,
@@ -155,6 +155,25 @@ RECIPES = {
         Recipe("not_clear", "vehicles", "mlp", DENSE, rate=1e-3, epochs=4,
                first_seed=5),
         Recipe("not_clear", "xrays", "mlp", DENSE, rate=1e-3, epochs=4, first_seed=5),
+    ],
+    "reported": [
+        Recipe("underfitting_flat", "cifar10", "mlp", DENSE, epochs=14, examples=3000,
+               batch=100, l2=0.1, first_seed=10),
+        Recipe("underfitting_improving", "vehicles", "mlp", DEEP, "momentum", 5e-4, 14,
+               3000, 100, first_seed=10),
+        Recipe("overfitting", "cifar10", "mlp", DEEP, rate=3e-3, epochs=60,
+               examples=500, first_seed=10),
+        Recipe("good_fit", "mnist", args={"features": (8,)}, rate=3e-3, epochs=10,
+               examples=4000, batch=100, validation=1000, first_seed=10),
+        Recipe("train_too_small", "cifar10", "mlp", DENSE, "sgd", 0.02, 50, 200, 20,
+               first_seed=10),
+        Recipe("validation_too_small", "xrays", "mlp", DEEP, rate=3e-3, epochs=15,
+               examples=3000, batch=100, validation=12, first_seed=10),
+        Recipe("validation_easier", "vehicles", "mlp", DEEP, "momentum", 0.01, 12, 3000,
+               100, 600, wrong_labels=0.25, first_seed=10),
+        Recipe("diverging", "vehicles", "mlp", DEEP, "momentum", 2.0, 10, 2000,
+               first_seed=10),
+        Recipe("not_clear", "cifar10", "mlp", DENSE, epochs=5, first_seed=10),
     ],
 }  # fmt: skip
 
