@@ -312,6 +312,7 @@ def verdict(
     *,
     metric: str = "loss",
     every: int = 1,
+    counted: bool = True,
     thresholds: Thresholds | None = None,
 ) -> str:
     """Returns the case that the curves of a run are said to be.
@@ -321,6 +322,7 @@ def verdict(
         run: One of its runs.
         metric: `"loss"`, or `"accuracy"`, of which the errors are judged.
         every: 2 takes every second point of the curves, and so on.
+        counted: Whether the number of validation examples is told, as of a run.
         thresholds: Other ones than the library's.
     """
     found = curves_of(records_of(run, every), metric=metric)
@@ -331,6 +333,7 @@ def verdict(
         chance=math.log(classes) if metric == "loss" else 1 - 1 / classes,
         raised=entry["raised"],
         stopped=not run["finite"],
+        examples=entry["recipe"]["validation"] if counted else None,
         thresholds=thresholds,
     ).case
 
@@ -378,6 +381,7 @@ def table(kept: dict, kind: str) -> str:
         lines.append(f"| {case.replace('_', ' ')} | {' | '.join(cells)} |")
     more = {
         "loss": {},
+        "loss, the number of validation examples not told": {"counted": False},
         "every second point": {"every": 2},
         "errors in place of the loss": {"metric": "accuracy"},
     }
