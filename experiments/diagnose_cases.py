@@ -7,11 +7,12 @@
 `run` trains small networks, each so that one thing is wrong with it, or nothing. The
 curves go into experiments/diagnose_cases.json; runs that it holds are not made again.
 There are three kinds, five seeds a recipe: those that the thresholds of
-`jaxcnn.diagnostics` were chosen on; those that were then meant to be reported, and after
-which the rules were changed once more; and those that are reported, of other recipes and
-seeds, made before and looked at after the last change of the rules. `thresholds` tries
-each threshold at other values on the first kind. `table` prints the confusion of all,
-as Markdown for the guide. MNIST and CIFAR-10 are read from TFDS_DATA_DIR.
+`jaxcnn.diagnostics` were chosen on; those that were then meant to be reported, and
+after which the rules were changed once more; and those that are reported, of other
+recipes and seeds, made before and looked at after the last change of the rules.
+`thresholds` tries each threshold at other values on the first kind. `table` prints the
+confusion of all, as Markdown for the guide. MNIST and CIFAR-10 are read from
+TFDS_DATA_DIR.
 """
 
 import argparse
