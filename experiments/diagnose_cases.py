@@ -388,7 +388,7 @@ def table(kept: dict, kind: str) -> str:
         "errors in place of the loss": {"metric": "accuracy"},
     }
     lines += [""] + [
-        f"{name}: {right(confusion(kept, kind, **options))}"
+        f"- {name}: {right(confusion(kept, kind, **options))}"
         for name, options in more.items()
     ]
     return "\n".join(lines)
