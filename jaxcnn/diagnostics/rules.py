@@ -9,7 +9,7 @@ from jaxcnn.diagnostics.measures import Measures
 class Thresholds:
     """Where the rules part one case from another; see `Measures` for the units.
 
-    Chosen on runs on the digits and on MNIST: experiments/diagnose_cases.py.
+    Chosen on real runs, counted on others: experiments/diagnose_cases.py.
 
     Attributes:
         points: Validation points that a verdict needs.
