@@ -1,7 +1,7 @@
 """Draws the pictures of docs/diagnosing.md from experiments/diagnose_cases.json.
 
 `python docs/make_diagnosing.py` writes docs/images/diagnosing_CASE.png: for each case
-the first of the reported runs that is rightly named.
+the first run, of the reported or else of those looked at, that is rightly named.
 """
 
 import json
@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "experiments"))
 from diagnose_cases import RESULTS, records_of  # noqa: E402
 
 NAMES = {
+    "mnist": "MNIST",
     "cifar10": "CIFAR-10",
     "vehicles": "CIFAR-10's vehicles and animals",
     "xrays": "X-rays",
@@ -26,10 +27,10 @@ NAMES = {
 
 def draw(case: str, kept: dict) -> None:
     """Writes the picture of one case."""
-    for name, entry in kept.items():
+    starts = [f"{kind}/{case}/" for kind in ("reported", "looked at")]
+    names = [name for start in starts for name in kept if name.startswith(start)]
+    for entry in map(kept.__getitem__, names):
         recipe = entry["recipe"]
-        if not name.startswith(f"reported/{case}/"):
-            continue
         chance = math.log(entry["classes"])
         for run in entry["runs"]:
             curves = curves_of(records_of(run))
@@ -40,6 +41,7 @@ def draw(case: str, kept: dict) -> None:
                 chance=chance,
                 raised=entry["raised"],
                 stopped=not run["finite"],
+                examples=recipe["validation"],
             )
             if found.case == case:
                 diagnosed_curves(

@@ -95,6 +95,7 @@ def diagnose(
     raised: Sequence[str] = (),
     stopped: bool = False,
     left_out: int = 0,
+    examples: int | None = None,
     axis: str = "epoch",
     name: str = "loss",
     thresholds: Thresholds | None = None,
@@ -114,6 +115,8 @@ def diagnose(
             images would be: augmentation, dropout.
         stopped: Whether the run ended because its loss was not finite.
         left_out: Steps that were left out for that reason.
+        examples: Those of the validation part: noise of many is not for their number,
+            and of fewer than 30 only noise can be said.
         axis: What `at` counts, for the words.
         name: What the values are, for the words.
         thresholds: Other ones than those chosen on real runs.
@@ -138,7 +141,9 @@ def diagnose(
     alone = not len(validation)
     start = np.concatenate([train.values[:1], validation.values[:1]]).max()
     scale = max((start if chance is None else chance) - floor, 1e-12)
-    words = Words(axis, name, floor, scale, chance, tuple(raised), left_out, alone)
+    words = Words(
+        axis, name, floor, scale, chance, tuple(raised), left_out, alone, examples
+    )
     if broken := words.broken(train, validation, stopped):
         return Diagnosis("diverging", broken, ADVICE["diverging"], axis=axis)
     needed = (thresholds.train_points, 0 if alone else thresholds.points)
@@ -147,7 +152,12 @@ def diagnose(
         return Diagnosis("not_clear", few, ADVICE["not_clear"], enough=False, axis=axis)
     found = measure(train, train if alone else validation, scale=scale, floor=floor)
     case = case_of(
-        found, thresholds, raised=bool(raised), alone=alone, known=chance is not None
+        found,
+        thresholds,
+        raised=bool(raised),
+        alone=alone,
+        known=chance is not None,
+        examples=examples,
     )
     return Diagnosis(
         case,

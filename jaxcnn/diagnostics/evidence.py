@@ -21,6 +21,7 @@ class Words:
         raised: What makes the training loss higher than in an evaluation.
         left_out: Steps that were left out, not finite.
         alone: Whether there is no validation curve.
+        examples: Those of the validation part, if that is known.
     """
 
     axis: str
@@ -31,6 +32,7 @@ class Words:
     raised: tuple[str, ...]
     left_out: int
     alone: bool
+    examples: int | None
 
     def evidence(self, case: str, m: Measures) -> tuple[str, ...]:
         """Returns the sentences of a case: what decided comes first."""
@@ -45,10 +47,16 @@ class Words:
             "overfitting": [self._rise(m), self._levels(m)],
             "good_fit": [self._levels(m), self._falls(m)],
             "train_too_small": [self._gap(m), self._falls(m)],
-            "validation_too_small": [self._noise(m), self._levels(m)],
+            "validation_too_small": [*self._number(), self._noise(m), self._levels(m)],
             "validation_easier": [self._below(m), self._levels(m)],
             "diverging": [self._climb(m), self._levels(m)],
-            "not_clear": [self._levels(m), self._falls(m), self._gap(m), self._rise(m)],
+            "not_clear": [
+                self._levels(m),
+                self._falls(m),
+                self._gap(m),
+                self._rise(m),
+                self._noise(m),
+            ],
         }[case]
         return (*decisive, *self._remarks())
 
@@ -132,6 +140,14 @@ class Words:
             f"{share:.0%} of the validation {self.name} and "
             f"{m.noise / max(m.train_noise, 1e-6):.1f} times as far as training points."
         )
+
+    def _number(self) -> list[str]:
+        if self.examples is None:
+            return []
+        return [
+            f"The validation part has {self.examples} examples: one is "
+            f"{1 / self.examples:.1%} of the accuracy."
+        ]
 
     def _below(self, m: Measures) -> str:
         return (

@@ -9,7 +9,7 @@ from jaxcnn.diagnostics.measures import Measures
 class Thresholds:
     """Where the rules part one case from another; see `Measures` for the units.
 
-    Chosen on runs on the digits and on MNIST: experiments/diagnose_cases.py.
+    Chosen on real runs, counted on others: experiments/diagnose_cases.py.
 
     Attributes:
         points: Validation points that a verdict needs.
@@ -24,6 +24,9 @@ class Thresholds:
         noisier: if it is so many times that of the training points.
         noise_share: The same as a share of the validation loss,
         noisier_share: if it is so many times that of the training points.
+        few: Validation examples of which no verdict on them can be made.
+        many: So many that noise is not for their number.
+        loud: Noise over which a level cannot be read.
         rise: Share by which a validation loss rises again in overfitting.
         rise_sigmas: The same in deviations of its noise.
         gap: Difference of the losses that is a large gap.
@@ -42,24 +45,33 @@ class Thresholds:
     above: float = 1.1
     climb: float = 0.2
     easier: float = 0.03
-    easier_ratio: float = 0.85
+    easier_ratio: float = 0.8
     noise: float = 0.015
     noisier: float = 6.0
     noise_share: float = 0.25
     noisier_share: float = 2.0
+    few: int = 30
+    many: int = 100
+    loud: float = 0.08
     rise: float = 0.05
-    rise_sigmas: float = 2.5
+    rise_sigmas: float = 1.5
     gap: float = 0.1
     small_gap: float = 0.08
     high: float = 0.33
     low: float = 0.25
     falling: float = 0.05
     gaining: float = 0.07
-    improving: float = 0.2
+    improving: float = 0.235
 
 
 def case_of(
-    m: Measures, t: Thresholds, *, raised: bool, alone: bool, known: bool
+    m: Measures,
+    t: Thresholds,
+    *,
+    raised: bool = False,
+    alone: bool = False,
+    known: bool = True,
+    examples: int | None = None,
 ) -> str:
     """Returns the case of a pair of curves, the first whose rule holds.
 
@@ -71,7 +83,24 @@ def case_of(
             bound of the training loss that it is.
         alone: Whether there is no validation curve.
         known: Whether the level of chance is known, else it is the start.
+        examples: Those of the validation part, if that is known.
     """
+    case = _case_of(m, t, raised, alone, known, examples)
+    few = examples is not None and examples < t.few and not alone
+    if few and case not in ("diverging", "underfitting_flat", "underfitting_improving"):
+        return "validation_too_small"
+    return case
+
+
+def _case_of(
+    m: Measures,
+    t: Thresholds,
+    raised: bool,
+    alone: bool,
+    known: bool,
+    examples: int | None,
+) -> str:
+    """Returns the case as the curves show it."""
     level = min(m.train, m.validation) if raised else m.train
     improving = _improving(m, t)
     if _diverging(m, t):
@@ -81,11 +110,13 @@ def case_of(
         return "not_clear" if fit == "good_fit" else fit
     if not raised and _easier(m, t):
         return "validation_easier"
-    if _noisy(m, t):
+    if _noisy(m, t) and (examples is None or examples < t.many):
         return "validation_too_small"
     apart = m.gap > t.small_gap or raised
     if apart and m.rise > t.rise and m.rise_sigmas > t.rise_sigmas:
         return "overfitting"
+    if m.noise > t.loud:
+        return "not_clear"
     if m.gap > t.gap and (level < t.high or m.train_fall > t.falling):
         return "train_too_small"
     if m.gap > t.small_gap and level < t.high and not improving:
@@ -104,7 +135,9 @@ def _fit(level: float, improving: bool, t: Thresholds, known: bool) -> str:
 
 def _improving(m: Measures, t: Thresholds) -> bool:
     falls = m.train_fall > t.falling and m.validation_fall > t.falling
-    return falls or min(m.train_gain, m.validation_gain) > t.gaining
+    steady = min(m.train_gain, m.validation_gain) > t.gaining
+    seen = m.train_fall * m.train > m.train_noise
+    return falls or (steady and seen)
 
 
 def _diverging(m: Measures, t: Thresholds) -> bool:

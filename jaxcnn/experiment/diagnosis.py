@@ -67,6 +67,7 @@ def diagnose_run(
         raised=() if config is None else raised_by(run, config),
         stopped=curves.stopped,
         left_out=curves.left_out,
+        examples=None if config is None else validation_examples(run, config),
         axis=curves.axis,
         name="loss" if metric == "loss" else "error rate",
     )
@@ -85,6 +86,21 @@ def verdict_line(directory: epath.PathLike) -> str | None:
     except ValueError:  # such as a run whose task records no loss
         return None
     return f"The curves: {found.line}" if found.enough else None
+
+
+def validation_examples(run: RunConfig, config: ExperimentConfig) -> int | None:
+    """Returns how many examples were set aside, or None if that is not known.
+
+    It is worked out from those that were trained on, so it may be one off.
+    """
+    trained, data = run.data.get("examples"), config.data
+    if trained is None or config.overfit_batches:
+        return None
+    if data.folds:
+        return round(trained / (data.folds - 1))
+    if data.validation >= 1:
+        return int(data.validation)
+    return round(trained * data.validation / (1 - data.validation)) or None
 
 
 def raised_by(run: RunConfig, config: ExperimentConfig) -> tuple[str, ...]:

@@ -173,6 +173,22 @@ def test_too_few_points_are_not_clear():
     assert found.to_json()["measures"] is None
 
 
+def test_noise_of_many_examples_is_not_for_their_number():
+    noisy = curves("validation_too_small")
+    assert diagnose(*noisy, chance=CHANCE, examples=50).case == "validation_too_small"
+    found = diagnose(*noisy, chance=CHANCE, examples=5000)
+    assert found.case != "validation_too_small"
+
+
+def test_of_few_examples_no_verdict_on_them_is_made():
+    for case in ("overfitting", "good_fit", "validation_easier"):
+        found = diagnose(*curves(case), chance=CHANCE, examples=20)
+        assert found.case == "validation_too_small"
+        assert "has 20 examples: one is 5.0% of the accuracy" in found.evidence[0]
+    flat = diagnose(*curves("underfitting_flat"), chance=CHANCE, examples=20)
+    assert flat.case == "underfitting_flat"
+
+
 def test_without_a_known_chance_high_is_not_clear():
     train, validation = curves("underfitting_flat")
     assert diagnose(train, validation).case == "not_clear"

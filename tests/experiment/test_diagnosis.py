@@ -21,7 +21,12 @@ from jaxcnn.experiment import (
     Result,
     run,
 )
-from jaxcnn.experiment.diagnosis import diagnose_run, raised_by, verdict_line
+from jaxcnn.experiment.diagnosis import (
+    diagnose_run,
+    raised_by,
+    validation_examples,
+    verdict_line,
+)
 from jaxcnn.experiment.objective import make_task
 from jaxcnn.run import RunConfig
 from tests.experiment.conftest import small
@@ -102,6 +107,30 @@ def test_a_run_of_accuracies_alone_is_judged_by_its_errors(tmp_path, capsys):
     assert found.chance == pytest.approx(0.9)
     assert found.diagnosis.case == "overfitting"
     assert "the training error rate is" in call(capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "trained", "expected"),
+    [
+        (DataConfig(validation=0.1), 900, 100),
+        (DataConfig(validation=40), 900, 40),
+        (DataConfig(folds=5), 800, 200),
+        (DataConfig(validation=0.0), 900, None),
+        (DataConfig(), None, None),
+    ],
+)
+def test_the_validation_examples_are_counted(data, trained, expected):
+    config = dataclasses.replace(ExperimentConfig(), data=data)
+    run = run_config(config, data={} if trained is None else {"examples": trained})
+    assert validation_examples(run, config) == expected
+
+
+def test_of_few_validation_examples_only_their_number_is_said(tmp_path, capsys):
+    run_config(data={"examples": 90}).save(tmp_path)
+    write(tmp_path, records())
+    text = call(capsys, tmp_path)
+    assert text.startswith("The validation set is too small")
+    assert "has 10 examples: one is 10.0% of the accuracy" in text
 
 
 def test_a_resumed_run_is_read_as_one(overfitted, tmp_path):
