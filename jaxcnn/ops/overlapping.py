@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
 
 
@@ -56,8 +57,8 @@ def _max_pool_jvp(windows: Windows, primals: tuple, tangents: tuple) -> tuple:
     parts = list(_parts(x, windows, jnp.array(jnp.nan, x.dtype)))
     for k in reversed(range(last)):
         winner = jnp.where(parts[k] == y, jnp.int8(k), winner)
-    # Without the barrier each of the selections would find the winner again.
-    winner = jax.lax.optimization_barrier(winner)
+    # Else each of the selections would find the winner again.
+    winner = written(winner)
 
     def gradient(g: Array) -> Array:
         # Around the windows there is no winner.
@@ -105,6 +106,8 @@ def _parts(x: Array, windows: Windows, edge: Array) -> Iterator[Array]:
     counts = windows.counts(x.shape[1:-1])
     if any(map(any, windows.padding)):
         x = jax.lax.pad(x, edge, [(0, 0, 0), *pairs, (0, 0, 0)])
+    # Else every position of the window would compute again what makes the image.
+    x = written(x)
     for tap in itertools.product(*map(range, windows.size)):
         spans = zip(tap, counts, windows.stride, strict=True)
         yield x[:, *(slice(t, t + (n - 1) * s + 1, s) for t, n, s in spans)]
@@ -116,7 +119,7 @@ def _surround(g: Array, windows: Windows, shape: tuple[int, ...], edge: Array) -
         (low, cells - n, 0)
         for (low, cells), n in zip(_cells(windows, shape), g.shape[1:-1], strict=True)
     ]
-    return jax.lax.pad(g, edge, [(0, 0, 0), *pairs, (0, 0, 0)])
+    return written(jax.lax.pad(g, edge, [(0, 0, 0), *pairs, (0, 0, 0)]))
 
 
 def _cells(windows: Windows, shape: tuple[int, ...]) -> list[tuple[int, int]]:
