@@ -116,7 +116,7 @@ def test_classes_by_name_and_number():
     with pytest.raises(ValueError, match=r"'cats' is none of the 2 classes.*'cat'"):
         opened.number_of("cats")
     nameless = OpenedModel(None, {}, None, (8, 8, 1), ())
-    with pytest.raises(ValueError, match=r"names of classes are.*for 'cat'"):
+    with pytest.raises(ValueError, match=r"are not known: .*not 'cat'"):
         nameless.number_of("cat")
 
 
@@ -126,13 +126,13 @@ DREAM = ["dream", "lenet", "--target", "conv1:0", "-o", "x.png", "--weights", "w
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (DREAM[:-2], r"lenet is no run folder; a registered model needs --weights"),
+        (DREAM[:-2], r"lenet is a registered model: give its --weights"),
         ([*DREAM[:-2], "--like", "x"], r"--like is for --weights"),
         ([*DREAM, "--step", "3"], r"--step and --raw are for run folders"),
         ([*DREAM, "--raw"], r"--step and --raw are for run folders"),
         ([*DREAM, "--out", "x.gif"], r"--out must end in .png, .*got 'x.gif'"),
         ([*DREAM, "--size", "0"], r"--size must be .* at least 1, got 0"),
-        (["features", "lenet"], r"lenet is no run folder"),
+        (["features", "nowhere"], r"nowhere is not a run folder"),
         (["features", "x", "--projection", "umap"], r"--projection='umap' is unknown"),
         (["features", "x", "--examples", "-1"], r"--examples must be .* 0, got -1"),
     ],
@@ -148,6 +148,7 @@ def test_a_missing_folder_is_named(weights):
         cli.dispatch(["dream", "lenet", "--weights", weights, *out])
 
 
+@pytest.mark.thorough
 def test_weights_need_a_folder_and_a_picture(weights, tmp_path):
     words = ["features", "lenet", "--weights", weights]
     with pytest.raises(ValueError, match=r"--weights needs --out"):
@@ -159,6 +160,7 @@ def test_weights_need_a_folder_and_a_picture(weights, tmp_path):
         cli.dispatch([*words, "-o", str(tmp_path / "file")])
 
 
+@pytest.mark.thorough
 def test_an_unknown_layer_is_named(weights, photo, tmp_path):
     words = ["lenet", photo, "--weights", weights, "-o", str(tmp_path / "out")]
     with pytest.raises(ValueError, match=r"no submodule 'conv3'.*'conv2'"):
