@@ -53,7 +53,6 @@ def test_features_of_a_run(run, tmp_path, capsys):
 def test_features_of_an_autoencoder(tmp_path, capsys):
     from jaxcnn.experiment import DataConfig, ModelConfig, train
 
-    args = {"latent": 3, "features": [2, 2]}
     config = small(
         tmp_path / "run",
         task="reconstruction",
