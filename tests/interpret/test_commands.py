@@ -50,13 +50,20 @@ def test_features_of_a_run(run, tmp_path, capsys):
 
 
 @pytest.mark.thorough
-def test_features_of_an_autoencoder(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("conv_autoencoder", {"features": [2, 2]}),
+        ("mlp_autoencoder", {"hidden": [8]}),  # no layer of it has maps
+    ],
+)
+def test_features_of_an_autoencoder(tmp_path, name, args):
     from jaxcnn.experiment import DataConfig, ModelConfig, train
 
     config = small(
         tmp_path / "run",
         task="reconstruction",
-        model=ModelConfig("conv_autoencoder", args=args),
+        model=ModelConfig(name, args={"latent": 3, **args}),
         data=DataConfig("digits", split="train[:64]", standardize=False, batch_size=32),
         steps=2,
         eval_every=2,
@@ -164,3 +171,12 @@ def test_an_unknown_layer_is_named(weights, photo, tmp_path):
     words = ["lenet", photo, "--weights", weights, "-o", str(tmp_path / "out")]
     with pytest.raises(ValueError, match=r"no submodule 'conv3'.*'conv2'"):
         cli.dispatch(["features", *words, "--layer", "conv3"])
+
+
+def test_other_inputs_than_pictures_are_refused(monkeypatch, tmp_path):
+    def sequences(*_):
+        return OpenedModel(None, {}, None, (100, 3), ())
+
+    monkeypatch.setattr("jaxcnn.commands.opened._of_run", sequences)
+    with pytest.raises(ValueError, match=r"Gray and RGB .* takes \[100, 3\]"):
+        cli.dispatch(["features", str(tmp_path)])
