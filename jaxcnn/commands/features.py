@@ -301,8 +301,10 @@ class _Pictures:
         rows, notes = {}, {}
         queries = np.linspace(0, len(features) - 1, _QUERIES).astype(int)
         count = min(_NEIGHBOURS, len(features) - 1)
+        # Of latents the place counts, of features the direction.
+        metric = "euclidean" if autoencoder else "cosine"
         found = nearest_neighbours(
-            features[queries], features, count, leave_out=queries
+            features[queries], features, count, metric=metric, leave_out=queries
         )
         for query, near, far in zip(
             queries, np.asarray(found.indices), np.asarray(found.distances), strict=True
@@ -318,7 +320,7 @@ class _Pictures:
             self.out / "neighbours.png",
             rows,
             notes=notes,
-            title=f"Nearest of {len(features):,} by the cosine of {what}",
+            title=f"Nearest of {len(features):,}, by the {metric} distance of {what}",
         )
         yield "neighbours.png"
         labelled = dict(class_names=names, title=f"{len(features):,} examples")
