@@ -134,11 +134,12 @@ class _Pictures:
         autoencoder = hasattr(self.opened.model, "decode")
         yield from self.filters()
         yield from self.maps(layers)
-        yield from self.fields(layers)
+        if layers:
+            yield from self.fields(layers)
         if autoencoder:
             yield from self.latents()
         if self.source is not None:
-            yield from self.neighbours(autoencoder, layers[-1])
+            yield from self.neighbours(autoencoder, layers[-1] if layers else None)
 
     @property
     def preprocess(self) -> Any:
@@ -290,7 +291,7 @@ class _Pictures:
         )
         return found.outputs
 
-    def neighbours(self, autoencoder: bool, last: str) -> Iterator[str]:
+    def neighbours(self, autoencoder: bool, last: str | None) -> Iterator[str]:
         from jaxcnn import plotting
         from jaxcnn.interpret import nearest_neighbours, pca, tsne
 
@@ -300,8 +301,10 @@ class _Pictures:
         rows, notes = {}, {}
         queries = np.linspace(0, len(features) - 1, _QUERIES).astype(int)
         count = min(_NEIGHBOURS, len(features) - 1)
+        # Of latents the place counts, of features the direction.
+        metric = "euclidean" if autoencoder else "cosine"
         found = nearest_neighbours(
-            features[queries], features, count, leave_out=queries
+            features[queries], features, count, metric=metric, leave_out=queries
         )
         for query, near, far in zip(
             queries, np.asarray(found.indices), np.asarray(found.distances), strict=True
@@ -317,7 +320,7 @@ class _Pictures:
             self.out / "neighbours.png",
             rows,
             notes=notes,
-            title=f"Nearest of {len(features):,} by the cosine of {what}",
+            title=f"Nearest of {len(features):,}, by the {metric} distance of {what}",
         )
         yield "neighbours.png"
         labelled = dict(class_names=names, title=f"{len(features):,} examples")
@@ -338,7 +341,7 @@ class _Pictures:
 
 
 def _layers(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Returns the endpoints of a model, or some of its convolutions."""
+    """Returns the endpoints of a model, or some of its convolutions, or nothing."""
     import jax.numpy as jnp
 
     from jaxcnn.models.calls import trace_calls
@@ -349,10 +352,7 @@ def _layers(opened: OpenedModel, shape: tuple[int, ...]) -> tuple[str, ...]:
     calls, _, _ = trace_calls(opened.model, (1, *shape), jnp.float32, {})
     paths = ["/".join(c.path) for c in calls if c.kind == "convolution"]
     paths = [path for path in dict.fromkeys(paths) if not path.startswith("decoder")]
-    if not paths:
-        raise ValueError(
-            f"{type(opened.model).__name__} has no convolutions: give --layer."
-        )
-    return tuple(
-        paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, _LAYERS, dtype=int))
-    )
+    if not paths:  # of dense layers alone: they have no maps
+        return ()
+    chosen = np.linspace(0, len(paths) - 1, _LAYERS, dtype=int)
+    return tuple(paths[k] for k in np.unique(chosen))

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcnn.data.preprocess import PreprocessConfig
 from jaxcnn.experiment.flags import step_of
+from jaxcnn.registry import list_models
 from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
 
@@ -89,9 +90,9 @@ def open_model(
     if weights is None:
         if like is not None:
             raise ValueError("--like is for --weights; a run has its own.")
-        if not Path(name).is_dir() and "://" not in name:
+        if name in list_models() and not Path(name).is_dir():
             raise ValueError(
-                f"{name} is no run folder; a registered model needs --weights."
+                f"{name} is a registered model: give its --weights, or a run folder."
             )
         opened = _of_run(name, step, raw)
     else:

@@ -115,7 +115,8 @@ def maximize_activation(
         - \lambda_2 (x - x_0)\Big)\Big).
 
     The model is called as in inference. It may compute in bfloat16: the images and
-    their steps stay float32.
+    their steps stay float32. A unit that ReLU holds at 0 for what it begins with has no
+    gradient, and its image stays as it is: begin with stronger noise, or an image.
 
     Args:
         model: Any Linen module that is called with images.

@@ -88,11 +88,13 @@ def test_a_tiny_gradient_is_followed_and_none_is_left_alone():
     np.testing.assert_array_equal(climb(flat).images, START)
 
 
+@pytest.mark.thorough
 def test_a_rate_may_depend_on_the_step():
     made = climb(steps=3, learning_rate=lambda step: jnp.where(step == 1, 1.0, 0.0))
     np.testing.assert_allclose(made.images[0, ..., 0], KERNEL / RMS, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_scan_and_python_and_jit_agree():
     how = {"prior": Prior(1, 0.5, 0.1, 0.1), "steps": 4, "learning_rate": 0.1}
     once = climb(loop="python", **how)
@@ -129,6 +131,7 @@ def test_jitter_gives_the_gradient_back_to_the_pixels_it_is_of():
     assert tuple(raw.round(4)) in found
 
 
+@pytest.mark.thorough
 def test_bfloat16_models_climb_in_float32(key):
     model = create_model("lenet", dtype=jnp.bfloat16)
     start = noise_images(key, (1, 28, 28, 1))
@@ -138,6 +141,7 @@ def test_bfloat16_models_climb_in_float32(key):
     assert made.scores[-1, 0] > made.scores[0, 0]
 
 
+@pytest.mark.thorough
 def test_noise_is_grey_and_small(key):
     noise = noise_images(key, (4, 32, 32, 3), std=0.1)
     assert abs(noise.mean() - 0.5) < 0.01

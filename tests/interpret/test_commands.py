@@ -50,14 +50,20 @@ def test_features_of_a_run(run, tmp_path, capsys):
 
 
 @pytest.mark.thorough
-def test_features_of_an_autoencoder(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("conv_autoencoder", {"features": [2, 2]}),
+        ("mlp_autoencoder", {"hidden": [8]}),  # no layer of it has maps
+    ],
+)
+def test_features_of_an_autoencoder(tmp_path, name, args):
     from jaxcnn.experiment import DataConfig, ModelConfig, train
 
-    args = {"latent": 3, "features": [2, 2]}
     config = small(
         tmp_path / "run",
         task="reconstruction",
-        model=ModelConfig("conv_autoencoder", args=args),
+        model=ModelConfig(name, args={"latent": 3, **args}),
         data=DataConfig("digits", split="train[:64]", standardize=False, batch_size=32),
         steps=2,
         eval_every=2,
@@ -101,7 +107,7 @@ def test_a_dream_has_the_size_of_its_picture(weights, photo, tmp_path):
     words += ["--target", "conv1", "--size", "50", "--octave-scale", "1.2"]
     out = tmp_path / "out.png"
     assert cli.dispatch(["dream", "lenet", *words, "-o", str(out)]) == 0
-    assert Image.open(out).size == (50, 33)
+    assert np.asarray(Image.open(out)).shape == (33, 50)
 
 
 def test_pictures_are_made_smaller_only(photo):
@@ -116,7 +122,7 @@ def test_classes_by_name_and_number():
     with pytest.raises(ValueError, match=r"'cats' is none of the 2 classes.*'cat'"):
         opened.number_of("cats")
     nameless = OpenedModel(None, {}, None, (8, 8, 1), ())
-    with pytest.raises(ValueError, match=r"names of classes are.*for 'cat'"):
+    with pytest.raises(ValueError, match=r"are not known: .*not 'cat'"):
         nameless.number_of("cat")
 
 
@@ -126,13 +132,13 @@ DREAM = ["dream", "lenet", "--target", "conv1:0", "-o", "x.png", "--weights", "w
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (DREAM[:-2], r"lenet is no run folder; a registered model needs --weights"),
+        (DREAM[:-2], r"lenet is a registered model: give its --weights"),
         ([*DREAM[:-2], "--like", "x"], r"--like is for --weights"),
         ([*DREAM, "--step", "3"], r"--step and --raw are for run folders"),
         ([*DREAM, "--raw"], r"--step and --raw are for run folders"),
         ([*DREAM, "--out", "x.gif"], r"--out must end in .png, .*got 'x.gif'"),
         ([*DREAM, "--size", "0"], r"--size must be .* at least 1, got 0"),
-        (["features", "lenet"], r"lenet is no run folder"),
+        (["features", "nowhere"], r"nowhere is not a run folder"),
         (["features", "x", "--projection", "umap"], r"--projection='umap' is unknown"),
         (["features", "x", "--examples", "-1"], r"--examples must be .* 0, got -1"),
     ],
@@ -148,6 +154,7 @@ def test_a_missing_folder_is_named(weights):
         cli.dispatch(["dream", "lenet", "--weights", weights, *out])
 
 
+@pytest.mark.thorough
 def test_weights_need_a_folder_and_a_picture(weights, tmp_path):
     words = ["features", "lenet", "--weights", weights]
     with pytest.raises(ValueError, match=r"--weights needs --out"):
@@ -159,7 +166,17 @@ def test_weights_need_a_folder_and_a_picture(weights, tmp_path):
         cli.dispatch([*words, "-o", str(tmp_path / "file")])
 
 
+@pytest.mark.thorough
 def test_an_unknown_layer_is_named(weights, photo, tmp_path):
     words = ["lenet", photo, "--weights", weights, "-o", str(tmp_path / "out")]
     with pytest.raises(ValueError, match=r"no submodule 'conv3'.*'conv2'"):
         cli.dispatch(["features", *words, "--layer", "conv3"])
+
+
+def test_other_inputs_than_pictures_are_refused(monkeypatch, tmp_path):
+    def sequences(*_):
+        return OpenedModel(None, {}, None, (100, 3), ())
+
+    monkeypatch.setattr("jaxcnn.commands.opened._of_run", sequences)
+    with pytest.raises(ValueError, match=r"Gray and RGB .* takes \[100, 3\]"):
+        cli.dispatch(["features", str(tmp_path)])

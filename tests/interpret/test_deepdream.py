@@ -20,6 +20,7 @@ def test_sizes_grow_to_the_images_own():
     assert octave_sizes((100, 50), 3, 2.0) == [(25, 12), (50, 25), (100, 50)]
 
 
+@pytest.mark.thorough
 def test_one_octave_is_an_ascent():
     key = jax.random.key(3)
     options = {"prior": Prior(jitter=1), "learning_rate": 0.1, "steps": 3}
@@ -30,10 +31,12 @@ def test_one_octave_is_an_ascent():
     np.testing.assert_array_equal(dreamt, climbed.images)
 
 
+@pytest.mark.thorough
 def test_without_steps_that_matter_the_picture_is_the_picture():
     np.testing.assert_allclose(dream(PHOTO, learning_rate=0.0), PHOTO, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_details_of_the_smaller_size_are_enlarged_onto_the_picture():
     start = jnp.full((1, 8, 8, 1), 0.5)
 
@@ -54,6 +57,7 @@ def test_the_key_decides():
     assert 0 <= one.min() < one.max() <= 1
 
 
+@pytest.mark.thorough
 def test_bytes_are_scaled():
     white = dream(np.full((1, 8, 8, 1), 255, np.uint8), learning_rate=0.0)
     np.testing.assert_allclose(white, np.ones((1, 8, 8, 1)))

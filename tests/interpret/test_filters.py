@@ -21,9 +21,16 @@ def params(kernel):
     ("name", "shape", "path"),
     [
         ("lenet", (28, 28, 1), "conv1"),
-        ("resnet20_cifar", (32, 32, 3), "stem/conv"),
+        pytest.param(
+            "resnet20_cifar", (32, 32, 3), "stem/conv", marks=pytest.mark.thorough
+        ),
         ("mlp", (28, 28, 1), "hidden1"),
-        ("conv_autoencoder", (28, 28, 1), "encoder/conv1"),
+        pytest.param(
+            "conv_autoencoder",
+            (28, 28, 1),
+            "encoder/conv1",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_first_layer(name, shape, path):
@@ -78,6 +85,7 @@ def test_an_unknown_path_names_the_nearest():
         filter_images(params(np.zeros((1, 1, 1, 1))), "convs")
 
 
+@pytest.mark.thorough
 def test_maps_are_what_capture_gives(key):
     model = create_model("lenet")
     images = jax.random.randint(key, (2, 28, 28, 1), 0, 256).astype(jnp.uint8)

@@ -32,6 +32,7 @@ def test_reconstructions_and_their_errors():
     np.testing.assert_allclose(white.inputs, np.ones((1, 1, 2, 1)))
 
 
+@pytest.mark.thorough
 def test_encode_then_decode_is_the_model(key):
     model = create_model("conv_autoencoder", latent=3, features=(2, 2))
     images = jax.random.uniform(key, (2, 28, 28, 1))

@@ -62,6 +62,7 @@ def test_strides_spread_what_follows():
     )
 
 
+@pytest.mark.thorough
 def test_the_effective_field_is_inside_of_the_theoretical_one():
     layers = ((3, 2), (3, 1), (3, 2))
     for path in ("conv0", "conv1", "conv2"):
@@ -94,6 +95,7 @@ def test_a_channel_alone_and_a_preprocess():
         effective(((3, 1),), 5, "conv0", position=(9, 9))
 
 
+@pytest.mark.thorough
 def test_what_sees_everything_has_no_size():
     model = create_model("conv_autoencoder")
     field = receptive_field(model, (28, 28, 1), "decoder/up1")

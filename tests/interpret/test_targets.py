@@ -63,6 +63,7 @@ def test_errors(make, message):
         make()
 
 
+@pytest.mark.thorough
 def test_images_may_have_a_size_that_later_dense_layers_do_not_take(key):
     model = create_model("lenet")
     variables = model.init(key, jnp.zeros((1, 28, 28, 1)))
