@@ -97,9 +97,7 @@ def options(studio: Studio) -> None:
         'colours="content"': {"colours": "content"},
         'start="noise"': {"start": "noise"},
         "style up to fire3": {"style_layers": ("conv1", "fire2", "fire3")},
-        "style_scale=0.5": {"style_scale": 0.5},
         "style_scale=2": {"style_scale": 2.0},
-        "tv_weight=0": {"tv_weight": 0.0},
         "tv_weight=10": {"tv_weight": 10.0},
     }
     titles, pictures = list(changes), []
@@ -107,7 +105,7 @@ def options(studio: Studio) -> None:
         pool = "max" if title == "max pooling" else "average"
         chosen = dataclasses.replace(SMALL, **change)
         pictures.append(studio.styled("chelsea.png", chosen, pool).image)
-    write_rows("options", [pictures[:4], pictures[4:]], [titles[:4], titles[4:]])
+    write_rows("options", [pictures[:3], pictures[3:]], [titles[:3], titles[3:]])
 
 
 def dreams(studio: Studio) -> None:
