@@ -187,7 +187,7 @@ def test_rectifiers_in_a_loop_are_found():
     assert jax.grad(guided)(jnp.array([2.0, 2])).tolist() == [8, 0]
 
 
-@pytest.mark.parametrize("name", ["silu", "gelu", "leaky_relu", "elu", "hard_swish"])
+@pytest.mark.parametrize("name", ["silu", "mish", "leaky_relu", "elu", "hard_swish"])
 def test_smooth_rectifiers_keep_their_own_derivative(name):
     activation = jaxcnn.layers.ACTIVATIONS[name]
     x, weights = jnp.array([2.0, 2, -0.5]), jnp.array([1.0, -1, 1])

@@ -143,7 +143,7 @@ def test_integrated_gradients_are_captums(made, captum, rule):
     )
     found = both.ours(
         lambda m, v, x, t: interpret.integrated_gradients(
-            m, v, x, t, baseline=0.25, steps=6, rule=rule, batch_size=6
+            m, v, x, t, baseline=0.25, steps=6, rule=rule, batch_size=12
         )
     )
     if rule == "gauss_legendre":
