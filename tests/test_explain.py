@@ -86,6 +86,7 @@ def test_one_picture_for_a_folder(run, folder, tmp_path, capsys, monkeypatch):
     np.testing.assert_allclose(occluded[:, :, 4:], 0, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_another_class_another_layer_and_a_limit(run, folder, tmp_path, capsys):
     out = tmp_path / "out.png"
     args = ("RUN", folder / "0.png", folder / "2.png", "-o", out)

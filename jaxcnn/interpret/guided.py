@@ -23,7 +23,7 @@ _RELUS = frozenset({"relu", "relu6"})
 _OPAQUE = frozenset({"hard_sigmoid", "hard_silu", "hard_swish", "clip", "hard_tanh"})
 #: Rectifiers that let a little pass below 0, by JAX's names of their functions.
 _SMOOTH = frozenset(
-    "celu elu gelu hard_silu hard_swish leaky_relu mish selu silu softplus".split()
+    "celu elu hard_silu hard_swish leaky_relu mish selu silu softplus".split()
 )
 #: Primitives that run a computation of their own once, on their own operands.
 _CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint"})
@@ -53,7 +53,8 @@ def guided_backpropagation(
         variables: Its variables.
         images: `[batch, ..., channels]`.
         target: As for `input_gradient`.
-        smooth: Whether the rule also holds at SiLU, GELU, ELU, leaky ReLU and the like,
+        smooth: Whether the rule also holds at SiLU, ELU, leaky ReLU and their like (not
+            GELU, which leaves no name in the computation),
             `[R > 0]` times their own derivative: no paper's, but the same thought. None
             does so for models without any ReLU, such as EfficientNet.
         preprocess: As for `input_gradient`.

@@ -73,6 +73,7 @@ def test_integrated_gradients_of_a_linear_model(rule, steps):
     np.testing.assert_allclose(found.change, change, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_integrated_gradients_are_complete_with_enough_steps():
     """Of a cubic two points of Gauss and Legendre suffice, however the steps fall."""
 
@@ -88,6 +89,7 @@ def test_integrated_gradients_are_complete_with_enough_steps():
         np.testing.assert_allclose(enough.gap, 0, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_smooth_grad_is_a_function_of_its_key():
     key = jax.random.key(3)
     one = interpret.smooth_grad(*SMALL, key, 1, samples=5, batch_size=4)
@@ -112,6 +114,7 @@ def test_occlusion_of_a_linear_model_by_hand():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_windows_overlap_and_reach_beyond_the_border():
     """Of five positions, windows of two at 0, 1, ... and of three at 0, 2."""
     model, variables, images = made(Linear(), 1, 5, 1)
@@ -127,6 +130,7 @@ def test_windows_overlap_and_reach_beyond_the_border():
 
 
 @pytest.mark.parametrize("relu", ["flax", "own"])
+@pytest.mark.thorough
 def test_guided_backpropagation_by_hand(relu):
     """The rule of the paper, written out backwards through the two ReLUs."""
     model, variables, images = made(Small(relu=relu), 2, 8, 8, 2)
@@ -187,7 +191,7 @@ def test_rectifiers_in_a_loop_are_found():
     assert jax.grad(guided)(jnp.array([2.0, 2])).tolist() == [8, 0]
 
 
-@pytest.mark.parametrize("name", ["silu", "gelu", "leaky_relu", "elu", "hard_swish"])
+@pytest.mark.parametrize("name", ["silu", "mish", "leaky_relu", "elu", "hard_swish"])
 def test_smooth_rectifiers_keep_their_own_derivative(name):
     activation = jaxcnn.layers.ACTIVATIONS[name]
     x, weights = jnp.array([2.0, 2, -0.5]), jnp.array([1.0, -1, 1])
@@ -218,6 +222,7 @@ def test_a_model_without_rectifiers_cannot_be_guided():
         interpret.guided_backpropagation(*LINEAR)
 
 
+@pytest.mark.thorough
 def test_the_target_is_a_class_or_a_function():
     top = SMALL[0].apply(*SMALL[1:]).argmax(axis=1)
     for same in (top, [int(k) for k in top]):
@@ -256,6 +261,7 @@ class Maps(nn.Module):
         return nn.Conv(2, (1, 1), name="out")(x)
 
 
+@pytest.mark.thorough
 def test_models_without_logits_need_a_function():
     asked = made(Maps(), 2, 6, 6, 1)
     with pytest.raises(ValueError, match=r"Maps returns \[2, 6, 6, 2\], no logits"):
@@ -310,6 +316,7 @@ def test_pixel_maps():
         interpret.pixel_map(values, "summ")
 
 
+@pytest.mark.thorough
 def test_methods_by_name():
     found = interpret.attribution_map("occlusion", *SMALL, 1, window=4)
     np.testing.assert_array_equal(found, interpret.occlusion(*SMALL, 1, window=4))
@@ -337,6 +344,7 @@ def test_integers_are_scaled_and_preprocessed():
     np.testing.assert_allclose(found, 255 * floats, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_stored_statistics_are_used():
     """One image's map does not depend on the others of its batch."""
     model, variables, images = SMALL
@@ -346,6 +354,7 @@ def test_stored_statistics_are_used():
 
 
 @pytest.mark.parametrize("shape", [(2, 12, 2), (2, 6, 6, 6, 1)])
+@pytest.mark.thorough
 def test_sequences_and_volumes(shape):
     asked = made(Small(), *shape)
     for method in ("grad_cam", "occlusion", "guided_backpropagation"):

@@ -48,6 +48,7 @@ def test_a_function_is_shown_as_it_is():
     np.testing.assert_allclose(found.values[:, 0], [16, 0, 0, 0, 0])
 
 
+@pytest.mark.thorough
 def test_a_map_of_noise_lies_between():
     noise = interpret.random_maps(jax.random.key(0), (1, 4, 4))
     areas = [
@@ -58,6 +59,7 @@ def test_a_map_of_noise_lies_between():
     assert areas[0] < areas[1] < areas[2]
 
 
+@pytest.mark.thorough
 def test_equal_values_do_not_go_row_by_row():
     found = interpret.deletion_score(
         *ASKED, jnp.zeros((1, 4, 4)), lambda out: out[:, 1], steps=4
@@ -132,6 +134,7 @@ def small():
     return Small(), Small().init(jax.random.key(1), images), images
 
 
+@pytest.mark.thorough
 def test_the_parts_are_drawn_anew_from_the_head_down():
     model, variables, images = small()
     asked = []
@@ -158,6 +161,7 @@ def test_the_parts_are_drawn_anew_from_the_head_down():
     assert [(k != trained).any() for k in kernels] == [False, False, True, False]
 
 
+@pytest.mark.thorough
 def test_a_map_of_the_weights_changes_with_them():
     model, variables, images = small()
     again = interpret.randomised_weights_check(

@@ -100,6 +100,7 @@ def asked(model, *shape):
     return model, model.init(jax.random.key(1), images), images
 
 
+@pytest.mark.thorough
 def test_of_several_calls_it_is_the_last():
     found = asked(Twice(), 1, 4, 4, 3)
     cam = interpret.layer_cam(*found, 0, layers="conv", normalize=False)
@@ -108,6 +109,7 @@ def test_of_several_calls_it_is_the_last():
     np.testing.assert_allclose(cam, nn.relu(last).sum(-1), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_rematerialised_layer_is_one_of_its_own():
     found = asked(Twice(remat=True), 1, 4, 4, 3)
     cam = interpret.layer_cam(*found, 0, layers="conv", normalize=False)
@@ -137,6 +139,7 @@ class Scanned(nn.Module):
         return x.mean(axis=(1, 2))
 
 
+@pytest.mark.thorough
 def test_layers_that_cannot_be():
     scanned = asked(Scanned(), 1, 4, 4, 3)
     with pytest.raises(ValueError, match=r"'body/conv' lies in a module that nn\.scan"):
@@ -169,6 +172,7 @@ class Two(nn.Module):
         return (x * jnp.arange(36.0).reshape(1, 6, 6, 1)).mean(axis=(1, 2))
 
 
+@pytest.mark.thorough
 def test_several_layers_and_views_are_averaged():
     found = asked(Two(), 2, 6, 6, 2)
     each = [interpret.grad_cam(*found, 1, layers=name) for name in ("one", "two")]

@@ -143,7 +143,7 @@ def test_integrated_gradients_are_captums(made, captum, rule):
     )
     found = both.ours(
         lambda m, v, x, t: interpret.integrated_gradients(
-            m, v, x, t, baseline=0.25, steps=6, rule=rule, batch_size=6
+            m, v, x, t, baseline=0.25, steps=6, rule=rule, batch_size=12
         )
     )
     if rule == "gauss_legendre":
@@ -171,7 +171,8 @@ def test_occlusion_is_captums(made, captum, window, stride):
             m, v, x, t, window=window, stride=stride, baseline=0.1
         )
     )
-    assert_close(found, channels_last(expected)[..., 0], 1e-9)
+    # Our logits are float32, and so are their differences.
+    assert_close(found, channels_last(expected)[..., 0], 1e-4)
 
 
 def test_raw_grad_cam_is_captums(made, captum):
