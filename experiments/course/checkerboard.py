@@ -2,13 +2,14 @@
 
     python experiments/course/checkerboard.py
 
-Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016: where
-the stride does not divide the kernel, output pixels see unequal numbers of inputs.
-Measured: networks that enlarge digits of 7x7 pixels to 28x28, in two doublings, by
-transposed 3x3 or 4x4 convolutions of stride 2, or 3x3 convolutions behind a nearest or
-bilinear enlargement. What a plain grey image becomes: the deviation between pixels of
-even and odd rows and columns, against the mean size of its pixels, before and after
-training; and the quality of the enlarged digits.
+Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016,
+https://distill.pub/2016/deconv-checkerboard: where the stride does not divide the
+kernel, output pixels see unequal numbers of inputs. Measured: networks that enlarge
+digits of 7x7 pixels to 28x28, in two doublings, by transposed 3x3 or 4x4 convolutions
+of stride 2, or 3x3 convolutions behind a nearest or bilinear enlargement. What a plain
+grey image becomes: the deviation between pixels of even and odd rows and columns,
+against the mean size of its pixels, before and after training; and the quality of the
+enlarged digits.
 
 Came out: shown in docs/course.md.
 """
@@ -37,7 +38,7 @@ from jaxcnn.layers.conv_transpose import ConvTranspose
 from jaxcnn.models.autoencoder import enlarge
 from jaxcnn.ops import avg_pool
 
-STEPS, RATES, FEATURES = 300, (3e-3,), 8
+STEPS, RATES, FEATURES = 240, (3e-3,), 8
 WAYS = ("transposed 3x3", "transposed 4x4", "nearest", "bilinear")
 
 

@@ -3,8 +3,8 @@
 A file of this folder tests one claim. It has `run(settings)`, which trains and returns
 what goes into `results/NAME.json`, `draw(results, path)` and `table(results)`, and ends
 with `main(...)`. Every seed has first weights, an order and training images of its own;
-a learning rate is chosen by seed 0's validation accuracy; the test part is measured once
-for each run at the chosen rate.
+a learning rate is chosen by seed 0's validation accuracy; the test part is measured
+once for each run at the chosen rate.
 """
 
 import dataclasses

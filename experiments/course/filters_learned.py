@@ -2,10 +2,10 @@
 
     python experiments/course/filters_learned.py
 
-Courses set nine unknown numbers in the place of Sobel's (1968) and let the gradient find
-them; LeCun et al. 1998, section I, against features made by hand. Measured: (1) a 3x3
-kernel that learns Sobel's answers on digits from pairs of images, its largest error; (2)
-classifiers of MNIST with four 3x3 kernels in front, which are learned, fixed at random,
+Courses set nine unknown numbers in the place of Sobel's (1968) and let the gradient
+find them; LeCun et al. 1998, section I, against features made by hand. Measured: (1) a
+3x3 kernel that learns Sobel's answers on digits, its largest error; (2) classifiers of
+MNIST with four 3x3 kernels in front, which are learned, fixed at random,
 fixed at Sobel's four directions, or learned from those on; (3) how much of the learned
 kernels lies in the plane of Sobel's two, of which random ones have two ninths.
 
@@ -36,7 +36,7 @@ from common import (
 import jaxcnn
 from jaxcnn.ops import FILTERS, filter_image
 
-STEPS, FITTING = 500, 300
+STEPS, FITTING = 300, 300
 SOBEL = np.stack([FILTERS["sobel_vertical"], FILTERS["sobel_horizontal"]])
 #: As many kernels as directions, as a ReLU drops the negative answers.
 FOUR = np.stack([*SOBEL, *-SOBEL], axis=-1)[:, :, None] / 4

@@ -33,7 +33,7 @@ import jaxcnn
 from jaxcnn.augment import make_augment
 from jaxcnn.data import EvalData
 
-STEPS, SHIFTS = 800, (0, 1, 2, 3, 4, 5, 6)
+STEPS, SHIFTS = 500, (0, 1, 2, 3, 4, 5, 6)
 WAYS = {"as they are": None, "moved": "random_shift(max_pixels=4)"}
 
 
