@@ -36,7 +36,7 @@ from common import (
 import jaxcnn
 from jaxcnn.ops import FILTERS, filter_image
 
-STEPS, FITTING = 300, 300
+STEPS, FITTING = 200, 300
 SOBEL = np.stack([FILTERS["sobel_vertical"], FILTERS["sobel_horizontal"]])
 #: As many kernels as directions, as a ReLU drops the negative answers.
 FOUR = np.stack([*SOBEL, *-SOBEL], axis=-1)[:, :, None] / 4

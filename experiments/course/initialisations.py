@@ -37,7 +37,7 @@ import jaxcnn
 from jaxcnn.layers.initializers import make_initializer
 from jaxcnn.models.features import capture
 
-STEPS, RATES = 240, (2e-3,)
+STEPS, RATES = 160, (2e-3,)
 STARTS = {
     "zeros": make_initializer("zeros"),
     "constant 0.05": make_initializer("constant", value=0.05),
@@ -46,7 +46,7 @@ STARTS = {
     "Xavier, normal": make_initializer("xavier_normal"),
     "He, normal": make_initializer("he_normal"),
 }
-CONVS = (2, 3, 3)
+CONVS = (1, 3, 4)
 PATHS = [f"stage{s + 1}_conv{k + 1}" for s, n in enumerate(CONVS) for k in range(n)]
 
 
@@ -86,7 +86,7 @@ def run(settings: Settings) -> dict[str, Any]:
         return jnp.stack([jnp.std(found[path]) for path in PATHS])
 
     def measure(trainer, seed, state):
-        return {"different": different(state.params["stage1_conv2"]["kernel"])}
+        return {"different": different(state.params["stage2_conv1"]["kernel"])}
 
     results = {}
     for name, init in STARTS.items():

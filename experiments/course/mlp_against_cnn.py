@@ -104,7 +104,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         panel.axhline(0.1, color=COLOURS[6], lw=0.8, ls=":")
         panel.set(ylim=(0, 1), xlabel="test digits moved by, pixels")
         panel.set(ylabel="test accuracy", title=f"Trained on digits {way}")
-        panel.legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8)
     finish(figure, path)
 
 

@@ -29,7 +29,7 @@ from common import (
 
 import jaxcnn
 
-STEPS, RATES = 300, (3e-3,)
+STEPS, RATES = 240, (3e-3,)
 WAYS = {
     "max pooling": {"pool": "max"},
     "average pooling": {"pool": "average"},
