@@ -11,7 +11,7 @@ grey image becomes: the deviation between pixels of even and odd rows and column
 against the mean size of its pixels, before and after training; and the quality of the
 enlarged digits.
 
-Came out: shown in docs/course.md.
+Came out: not yet run.
 """
 
 from pathlib import Path

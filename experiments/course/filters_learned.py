@@ -9,7 +9,9 @@ MNIST with four 3x3 kernels in front, which are learned, fixed at random,
 fixed at Sobel's four directions, or learned from those on; (3) how much of the learned
 kernels lies in the plane of Sobel's two, of which random ones have two ninths.
 
-Came out: shown in docs/course.md.
+Came out: half. The kernel is found from Sobel's answers. In the classifiers it did not
+show: fixed Sobel kernels gave 95.4 %, learned ones 94.2 %, which had hardly left their
+start after 200 steps.
 """
 
 from pathlib import Path
@@ -133,7 +135,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
         tiles = [
             np.pad(k / np.abs(k).max(), 1, constant_values=np.nan) for k in kernels
         ]
-        panel.imshow(np.hstack(tiles), cmap="RdBu_r", vmin=-1, vmax=1)
+        # As wide as four kernels, so that all panels have one scale.
+        row = np.hstack([*tiles, np.full((5, 5 * (4 - len(tiles))), np.nan)])
+        panel.imshow(row, cmap="RdBu_r", vmin=-1, vmax=1)
         panel.set_title(name, fontsize=10)
         panel.set_axis_off()
     finish(figure, path)

@@ -9,7 +9,7 @@ uniform draw within 1/sqrt(n), a normal one of deviation 0.01, Xavier's and He's
 large the signal is behind the last convolution before training, how many of the 8
 channels of the second convolution differ after it, and the accuracy.
 
-Came out: shown in docs/course.md.
+Came out: not yet run.
 """
 
 from pathlib import Path

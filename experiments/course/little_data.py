@@ -8,7 +8,7 @@ is taken to 5 to 9, of which there are 5, 20 and 100 a class: a new head on the 
 rest, all trained from there on, or from scratch. Larger sets, and one further from the
 first, are in docs/transfer.md.
 
-Came out: shown in docs/course.md.
+Came out: not yet run.
 """
 
 from pathlib import Path

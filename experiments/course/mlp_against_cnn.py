@@ -8,7 +8,9 @@ place holds at all others. Measured: an MLP and a CNN of 9,000 parameters, and a
 over ten times as many, on 2,000 digits of MNIST, trained on them as they are, or moved
 by 0 to 4 pixels, once for all; then tested on digits moved by 0 to 6 pixels.
 
-Came out: shown in docs/course.md.
+Came out: it shows. 95.6 % against 87.5 %, and 92.4 % of the large MLP; moved by two
+pixels 71, 45 and 50 %. A CNN too falls to 26 % at four pixels, unless it was trained on
+moved digits (76 %).
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ out and the one before strided, which loses accuracy), https://arxiv.org/abs/141
 Measured on 2,000 images of CIFAR-10 a seed: CNNs of three stages that halve the image
 by a largest value, a mean, a stride of their last convolution, or one more convolution.
 
-Came out: shown in docs/course.md.
+Came out: not yet run.
 """
 
 from pathlib import Path

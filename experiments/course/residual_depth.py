@@ -7,7 +7,7 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, sections 1
 networks of 18 and 34 layers, 8 channels wide, with and without shortcuts, on 2,000
 images of CIFAR-10 a seed; the error on the training images, and on others.
 
-Came out: shown in docs/course.md.
+Came out: not yet run.
 """
 
 from pathlib import Path

@@ -8,7 +8,9 @@ https://arxiv.org/abs/1603.05027. Measured before training, without data but for
 the norm of the loss's gradient at the first of 2 to 64 blocks of two convolutions each,
 8 channels on 8x8 pixels, plain, with shortcuts times 0.5, post- and pre-activation.
 
-Came out: shown in docs/course.md.
+Came out: it shows, with the other sign. With batch normalisation the gradient does not
+vanish but explodes with depth, in plain blocks and with shortcuts times 0.5; with
+identity shortcuts it grows 5 to 6 times from 2 to 64 blocks.
 """
 
 from collections.abc import Callable
