@@ -10,7 +10,7 @@ Xavier's, the rectifiers as He's, which are made for them.
 
 Came out: it shows for the sigmoid: 20 % with ten layers, 88 % with two, and a gradient
 that falls by five orders of magnitude. tanh, which saturates too, trained as well as the
-rectifiers: from Xavier's weights its gradient did not vanish.
+rectifiers: from Xavier's weights its gradient did not vanish. (One rate, 0.002.)
 """
 
 from pathlib import Path
