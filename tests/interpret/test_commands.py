@@ -148,10 +148,9 @@ def test_bad_flags(words, message):
         cli.dispatch(words)
 
 
-def test_a_missing_folder_is_named(weights):
-    out = ["-o", "nowhere/x.png", "--target", "conv1"]
+def test_a_missing_folder_is_named():
     with pytest.raises(FileNotFoundError, match=r"no folder nowhere"):
-        cli.dispatch(["dream", "lenet", "--weights", weights, *out])
+        cli.dispatch([*DREAM, "-o", "nowhere/x.png"])
 
 
 @pytest.mark.thorough

@@ -48,6 +48,7 @@ def test_details_of_the_smaller_size_are_enlarged_onto_the_picture():
     np.testing.assert_allclose(made, 0.7 * jnp.ones_like(start), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_key_decides():
     one, again, other = (dream(PHOTO, key=jax.random.key(k)) for k in (1, 1, 2))
     np.testing.assert_array_equal(one, again)

@@ -58,6 +58,7 @@ def test_linear_interpolation_by_hand():
     np.testing.assert_allclose(found[:, -1], second)
 
 
+@pytest.mark.thorough
 def test_spherical_interpolation_turns_at_a_steady_pace():
     first, second = np.array([[3.0, 0.0]]), np.array([[0.0, 1.0]])
     found = np.asarray(interpolate(first, second, 4, method="spherical"))[0]
@@ -67,6 +68,7 @@ def test_spherical_interpolation_turns_at_a_steady_pace():
     np.testing.assert_allclose(lengths, np.linspace(3, 1, 4), rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("second", [[1.0, 2.0], [2.0, 4.0], [-1.0, -2.0], [0.0, 0.0]])
 def test_where_there_is_no_arc_the_way_is_straight(second):
     ends = np.array([[1.0, 2.0]]), np.array([second])

@@ -34,6 +34,7 @@ def test_they_are_those_of_all_pairs(points, metric):
     np.testing.assert_allclose(found.distances, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_an_example_may_be_left_out(points):
     _, features = points
     itself = nearest_neighbours(features, features, 1, metric="euclidean")
@@ -45,6 +46,7 @@ def test_an_example_may_be_left_out(points):
     assert np.isfinite(others.distances).all()
 
 
+@pytest.mark.thorough
 def test_far_from_the_origin_near_ones_are_told_apart():
     line = 1e4 + np.arange(8.0)[:, None] / 8
     found = nearest_neighbours(line[:1], line, 4, metric="euclidean")

@@ -87,6 +87,7 @@ class Pair(nn.Module):
         return x, x
 
 
+@pytest.mark.thorough
 def test_logits_are_taken_out_of_a_dictionary():
     images = jnp.arange(3.0).reshape(1, 1, 1, 3)
     variables = Dictionary().init(jax.random.key(0), images)
