@@ -8,9 +8,9 @@ Rectifier Neural Networks", AISTATS 2011. Measured on MNIST with dense networks 
 layer before training, and the accuracy that they train to. Sigmoid and tanh start as
 Xavier's, the rectifiers as He's, which are made for them.
 
-Came out: it shows for the sigmoid: 20 % with ten layers, 88 % with two, and a gradient
-that falls by five orders of magnitude. tanh, which saturates too, trained as well as the
-rectifiers: from Xavier's weights its gradient did not vanish. (One rate, 0.002.)
+Came out: it shows for the sigmoid: 20 % with ten layers, 88 % with two; its gradient
+falls by five orders of magnitude. tanh, which saturates too, trained as well as the
+rectifiers: from Xavier's weights its gradient did not vanish. One rate, 0.002.
 """
 
 from pathlib import Path

@@ -64,7 +64,7 @@ class Enlarger(nn.Module):
             return conv(enlarge(x, self.way))
         size = 3 if self.way == "transposed 3x3" else 4
         layer = ConvTranspose(
-            features, size, 2, padding=1, output_padding=size == 3, name=name
+            features, size, 2, padding=1, output_padding=int(size == 3), name=name
         )
         return layer(x)
 

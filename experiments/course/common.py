@@ -269,8 +269,8 @@ def compare(
         trainer = Trainer(model, parts, **options)
         entry = train_seeds(trainer, settings, steps, rates, measure=measure)
         results[name] = {"parameters": count(model, parts.shape), **entry}
-        scores = [100 * found[trainer.score] for found in entry["test"]]
-        print(f"{name}: test {spread(scores)}", flush=True)
+        scores = [found[trainer.score] for found in entry["test"]]
+        print(f"{name}: test {spread(scores, 3)}", flush=True)
     return results
 
 

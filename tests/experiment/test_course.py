@@ -167,7 +167,7 @@ def run_fast(name, open_file, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.thorough
 def test_one_file_runs_as_a_whole(open_file, tmp_path, monkeypatch, capsys):
-    run_fast("pooling_against_stride", open_file, tmp_path, monkeypatch, capsys)
+    run_fast("mlp_against_cnn", open_file, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.slow
