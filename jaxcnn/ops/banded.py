@@ -63,7 +63,7 @@ def banded_conv(x: Array, kernel: Array, window: Window) -> Array:
         `[batch, *spatial, features]`.
     """
     sizes = window.sizes(x.shape[1:3], kernel.shape[:2])
-    side = _side_by_side(sizes[1], kernel.shape[-1])
+    side = _side_by_side(sizes[1], kernel.shape[-1], window.stride[1])
     span = (side - 1) * window.stride[1] + kernel.shape[1]
     seen = _patches(x, kernel.shape[0], span, side, sizes, window)
     y = seen @ _band(kernel, span, side, window.stride[1])
@@ -101,7 +101,8 @@ def _band(kernel: Array, span: int, side: int, right: int) -> Array:
 _NONE = ((0, 0), (0, 0))
 
 
-def _side_by_side(width: int, features: int) -> int:
+def _side_by_side(width: int, features: int, right: int) -> int:
     """Returns how many positions share a row of the matrix: they divide the width."""
-    most = min(_SIDE, max(1, _COLUMNS // features))
+    # With a stride neighbours share less of what they see.
+    most = max(1, min(_SIDE // right, _COLUMNS // features))
     return max(t for t in range(1, most + 1) if width % t == 0)
