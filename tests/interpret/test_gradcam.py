@@ -200,7 +200,7 @@ LAYERS = {
     "inception_resnet_v2": "conv_7b",
     "xception": "conv4",
     "resnet50": "stage4_block3",
-    "resnet50_v2": "norm",
+    "resnet50v2": "norm",
     "resnet20_cifar": "stage3_block3",
     "preact_resnet20_cifar": "norm",
     "densenet121": "norm",
