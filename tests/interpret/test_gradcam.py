@@ -211,7 +211,7 @@ LAYERS = {
     "shufflenet_v1": "stage3_block4",
     "shufflenet_v2_x1_0": "last",
     "lenet": "conv2",
-    "cnn": "conv3",
+    "cnn": "stage2_conv1",
     "capsnet": "primary/conv",
 }
 
