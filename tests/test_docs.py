@@ -113,7 +113,7 @@ LONG = {"using", "finetuning", "mixed_precision", "cnn_nd", "add_a_model"}
 LONG |= {"quickstart", "train_step", "parallel", "experiments", "layers", "features"}
 LONG |= {"seeing_features", "latents"}
 LONG |= {"layers_convolution", "vgg", "capsnet", "stability", "observing", "README"}
-LONG |= {"attribution"}
+LONG |= {"attribution", "style_transfer", "techniques", "performance"}
 
 
 @pytest.mark.parametrize(

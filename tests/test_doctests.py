@@ -17,6 +17,12 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(jaxcnn.__path__, "jaxcnn.")
     if module.name != "jaxcnn.__main__"  # importing it runs the command line
 )
+#: Modules whose examples compile for seconds: run with the thorough tests.
+LONG = {
+    *(f"jaxcnn.interpret.{n}" for n in ("ascent", "attribution", "deepdream", "style")),
+    *("jaxcnn.interpret.saliency", "jaxcnn.train.debug_nans", "jaxcnn.train.epoch"),
+    "jaxcnn.transfer.deepen",
+}
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -33,12 +39,22 @@ def failures_of(module) -> tuple[list[str], int]:
     return failures, examples
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough if name in LONG else ())
+        for name in MODULES
+    ],
+)
 def test_examples_are_true(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
     failures, _ = failures_of(importlib.import_module(name))
     assert not failures, "\n".join(failures)
+
+
+def test_the_modules_with_long_examples_are_there():
+    assert set(MODULES) >= LONG
 
 
 def test_examples_are_found():

@@ -62,6 +62,7 @@ def test_kills_at_random_moments_lose_nothing(small):
     assert small["counts"]["the run that was killed, at its end"] == {"exact": 1}
 
 
+@pytest.mark.thorough
 def test_bugs_of_resuming_are_found(small):
     assert len(small["notes"]["planted bugs found"]) == 6
 
