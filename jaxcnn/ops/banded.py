@@ -10,6 +10,11 @@ from jaxcnn.typing import Array
 _FEW_CHANNELS = 10
 _FEW_FEATURES = 24
 
+# Groups of neighbouring positions in a row, each of them a slice of its own in the
+# program, and taps of the kernel: more of either was not measured.
+_GROUPS = 64
+_TAPS = 49
+
 # Neighbouring positions of the output that one row of the matrix computes, and the
 # columns of the matrix, at most: more of them is more arithmetic for nothing.
 _SIDE = 4
@@ -27,7 +32,14 @@ def suits_banding(x: Array, kernel: Array, window: Window) -> bool:
         can_band(x, kernel, window)
         and x.shape[-1] <= _FEW_CHANNELS
         and kernel.shape[-1] <= _FEW_FEATURES
+        and kernel.shape[0] * kernel.shape[1] <= _TAPS
+        and _groups(x, kernel, window) <= _GROUPS
     )
+
+
+def _groups(x: Array, kernel: Array, window: Window) -> int:
+    width = window.sizes(x.shape[1:3], kernel.shape[:2])[1]
+    return width // _side_by_side(width, kernel.shape[-1], window.stride[1])
 
 
 def can_band(x: Array, kernel: Array, window: Window) -> bool:

@@ -82,6 +82,10 @@ def test_maps_over_images_and_kernels():
         ((2, 8, 8, 3), (3, 3, 3, 4), {"padding": ((-1, 1), (1, 1))}, False),
         ((0, 8, 8, 3), (3, 3, 3, 4), {}, False),
         ((2, 2, 8, 3), (5, 5, 3, 4), {}, False),
+        ((2, 8, 256, 3), (3, 3, 3, 4), {}, True),
+        ((2, 8, 260, 3), (3, 3, 3, 4), {}, False),  # 65 groups of four
+        ((2, 8, 131, 3), (3, 3, 3, 4), {}, False),  # a prime: no position has company
+        ((2, 12, 12, 3), (9, 9, 3, 4), {}, False),
     ],
 )
 def test_what_does_not_pay_is_left_to_xla(image, kernel, window, suits):
