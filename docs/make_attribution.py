@@ -221,10 +221,10 @@ def photos(data: Path) -> None:
         str(data / "photos" / f"{n}.png") for n in ("chelsea", "coffee", "astronaut")
     ]
     weights = str(data / "weights" / "squeezenet1_0-imagenet.npz")
-    of = ["--model", "squeezenet1_0", "--weights", weights, "--like", "caffe:imagenet"]
+    of = ["--weights", weights, "--like", "caffe:imagenet"]
     methods = ("grad_cam", "layer_cam", "guided_backpropagation")
     out = ["-o", str(OUT / "attribution_photos.png")]
-    cli.dispatch(["explain", *files, *of, *out, "--method", *methods])
+    cli.dispatch(["explain", "squeezenet1_0", *files, *of, *out, "--method", *methods])
 
 
 def shrink() -> None:

@@ -110,8 +110,8 @@ def test_a_model_with_weights_instead_of_a_run(folder, tmp_path, capsys):
     weights = tmp_path / "weights.npz"
     np.savez(weights, **{k: np.asarray(v) for k, v in flatten_named(variables).items()})
     out = tmp_path / "out.png"
-    args = ("--model", "lenet", "--weights", weights, "--top", "4", "-o", out)
-    assert call(folder / "1.png", *args, "--target", "2") == 0
+    args = ("--weights", weights, "--top", "4", "-o", out)
+    assert call("lenet", folder / "1.png", *args, "--target", "2") == 0
     with Image.open(folder / "1.png") as image:
         pixels = image.resize((28, 28), Image.Resampling.BILINEAR)
     logits = model.apply(
@@ -141,8 +141,7 @@ def test_a_model_with_weights_instead_of_a_run(folder, tmp_path, capsys):
         (["--target", "3"], "--target '3' is no class. There are 3: dark, bright, odd"),
         (["--top", "0"], "--top must be a whole number of at least 1"),
         (["--limit", "0"], "--limit must be a whole number of at least 1"),
-        (["--weights", "x.pth"], "--weights is for --model"),
-        (["--like", "x"], "--like is for --model"),
+        (["--like", "x"], "--like is for --weights; a run has its own"),
     ],
 )
 def test_what_cannot_be_explained(run, folder, tmp_path, args, message):
@@ -155,7 +154,7 @@ def test_files_that_cannot_be(run, folder, tmp_path, monkeypatch):
     out = tmp_path / "out.png"
     with pytest.raises(ValueError, match=r"None of the pictures can be read: .*broken"):
         call("RUN", folder / "broken.png", "-o", out)
-    with pytest.raises(ValueError, match="needs a run folder and at least one picture"):
+    with pytest.raises(ValueError, match="needs a run folder or a model, and pictures"):
         call("RUN", "-o", out)
     with pytest.raises(FileNotFoundError, match="There is no"):
         call("RUN", folder / "9.png", "-o", out)
@@ -167,24 +166,25 @@ def test_files_that_cannot_be(run, folder, tmp_path, monkeypatch):
         call("RUN", folder)
     other = run_of(image_shape=(8, 2))
     monkeypatch.setattr("jaxcnn.run.load_run", lambda folder, **options: other)
-    with pytest.raises(ValueError, match=r"draws gray and RGB pictures; .*\[8, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"Gray and RGB pictures can be drawn; .*\[8, 2\]"
+    ):
         call("RUN", folder, "-o", out)
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "--model needs --weights"),
+        ([], "lenet is a registered model: give its --weights, or a run folder"),
         (["--weights", "x", "--step", "best"], "--step and --raw are for run folders"),
         (["--weights", "x", "--raw"], "--step and --raw are for run folders"),
     ],
 )
 def test_flags_of_a_model(folder, tmp_path, args, message):
-    out = tmp_path / "out.png"
     with pytest.raises(ValueError, match=message):
-        call(folder / "0.png", "-o", out, "--model", "lenet", *args)
+        call("lenet", folder / "0.png", "-o", tmp_path / "out.png", *args)
 
 
 def test_a_model_needs_pictures(tmp_path):
-    with pytest.raises(ValueError, match="explain needs at least one picture"):
-        call("-o", tmp_path / "x.png", "--model", "lenet", "--weights", "x")
+    with pytest.raises(ValueError, match="needs a run folder or a model, and pictures"):
+        call("lenet", "-o", tmp_path / "x.png", "--weights", "x")

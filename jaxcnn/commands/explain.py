@@ -14,8 +14,9 @@ import numpy as np
 import tyro
 
 from jaxcnn.augment.spec import parse_spec
+from jaxcnn.commands.opened import OpenedModel, open_model
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
-from jaxcnn.experiment.flags import parse_flags, step_of
+from jaxcnn.experiment.flags import parse_flags
 from jaxcnn.layers.checks import check_number
 from jaxcnn.tree import nearest
 from jaxcnn.typing import PyTree
@@ -25,12 +26,14 @@ from jaxcnn.typing import PyTree
 class _Explain:
     """Draws pictures with the parts that made a model name a class.
 
-    Give a run folder and pictures; or pictures alone with --model and --weights. Exit
-    code 0 if all could be read, 1 if some could not (they are named), 2 for an error.
+    Give a run folder and pictures; or the registered name of a model, pictures, and
+    --weights. Exit code 0 if all could be read, 1 if some could not (they are named),
+    2 for an error.
     """
 
     paths: tyro.conf.Positional[tuple[str, ...]]
-    """The run folder (not with --model), then pictures, folders of them or patterns."""
+    """The run folder, or with --weights the name of a model; then pictures, folders of
+    them or patterns."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """The picture to write: OUT.png, OUT.pdf or OUT.svg."""
     method: tuple[str, ...] = ("grad_cam",)
@@ -47,17 +50,14 @@ class _Explain:
     random ones."""
     limit: int = 16
     """Pictures to draw; the others are left out, and counted."""
-    model: str | None = None
-    """Instead of a run folder: the registered name of a model."""
     weights: str | None = None
-    """With --model: a file, a published set, or hf-hub:owner/name."""
+    """Of a registered model: a file, a published set, or hf-hub:owner/name."""
     like: str | None = None
-    """With --model: a published set whose preprocessing and classes the weights
-    share."""
+    """With --weights: a published set whose preprocessing and classes these share."""
     step: str | None = None
-    """best, latest or a step; by default best where the run chose one."""
+    """Of a run: best, latest or a step; by default best where the run chose one."""
     raw: bool = False
-    """Use the weights themselves where the run averaged them (--ema)."""
+    """Of a run: the weights themselves where it averaged them (--ema)."""
 
 
 def command(args: list[str]) -> int:
@@ -72,9 +72,17 @@ def command(args: list[str]) -> int:
     flags = parse_flags(_Explain, args, prog="jaxcnn explain")
     methods = [_method(text, flags.layer) for text in flags.method]
     _check(flags)
-    subject = _of_model(flags) if flags.model is not None else _of_run(flags)
-    names, target = subject.names, _target(flags.target, subject.names)
+    opened = open_model(
+        flags.paths[0],
+        weights=flags.weights,
+        like=flags.like,
+        step=flags.step,
+        raw=flags.raw,
+    )
+    subject = _subject(flags, opened)
     images, probabilities = subject.inputs, subject.probabilities()
+    names = subject.names or tuple(f"class {k}" for k in range(probabilities.shape[1]))
+    target = _target(flags.target, names)
     classes = probabilities.argmax(axis=1) if target is None else target
     classes = np.broadcast_to(np.asarray(classes, np.int32), len(images))
     maps = {
@@ -112,19 +120,8 @@ def _check(flags: _Explain) -> None:
         raise FileNotFoundError(f"There is no folder {folder} for {flags.out}.")
     if not flags.method:
         raise ValueError("--method needs at least one method.")
-    if flags.model is None:
-        for name in ("weights", "like"):
-            if getattr(flags, name) is not None:
-                raise ValueError(f"--{name} is for --model; a run has its own.")
-        if len(flags.paths) < 2:
-            raise ValueError("explain needs a run folder and at least one picture.")
-        return
-    if flags.weights is None:
-        raise ValueError("--model needs --weights.")
-    if flags.step is not None or flags.raw:
-        raise ValueError("--step and --raw are for run folders, not for --model.")
-    if not flags.paths:
-        raise ValueError("explain needs at least one picture.")
+    if len(flags.paths) < 2:
+        raise ValueError("explain needs a run folder or a model, and pictures.")
 
 
 def _method(text: str, layers: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -172,7 +169,7 @@ class _Subject:
     Attributes:
         model: The Linen module.
         variables: Its variables.
-        names: One name a class.
+        names: One name a class, or empty.
         softmax: Whether probabilities are the softmax of what it returns.
         files: Of the pictures that could be read.
         shown: These as the model gets them, in colours a person knows, `[n, height,
@@ -257,56 +254,45 @@ def _gathered(
     )
 
 
-def _of_run(flags: _Explain) -> _Subject:
-    from jaxcnn.experiment.file_predictions import predict_files
-    from jaxcnn.run import load_run
+def _subject(flags: _Explain, opened: OpenedModel) -> _Subject:
+    """Returns the model with its pictures, read as it reads them elsewhere."""
+    gather = _of_run if opened.run is not None else _of_weights
+    found, count = gather(flags, opened)
+    return _gathered(
+        found,
+        opened.preprocess,
+        model=opened.model,
+        variables=opened.variables,
+        names=opened.class_names,
+        softmax=opened.run is None or opened.run.config.task == "classification",
+        left_out=max(0, count - flags.limit),
+    )
 
-    run = load_run(flags.paths[0], step=step_of(flags.step), raw=flags.raw)
-    shape = run.config.image_shape
-    if len(shape) != 3 or shape[-1] not in (1, 3):
-        raise ValueError(
-            f"explain draws gray and RGB pictures; the run takes {list(shape)}: use "
-            "jaxcnn.interpret in Python."
-        )
-    files = predict_files(run, flags.paths[1:], batch_size=flags.limit)
+
+def _of_run(
+    flags: _Explain, opened: OpenedModel
+) -> tuple[list[tuple[str, np.ndarray | str]], int]:
+    """Returns the first pictures as `jaxcnn predict` reads them, and how many are."""
+    from jaxcnn.experiment.file_predictions import predict_files
+
+    files = predict_files(opened.run, flags.paths[1:], batch_size=flags.limit)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images, reasons = files.decode(0, pool)
-    examples = files.examples[: flags.limit]
-    rows = zip(examples, images, reasons, strict=False)
-    return _gathered(
-        [(" + ".join(each), why or image) for each, image, why in rows],
-        run.config.preprocess,
-        model=run.model,
-        variables=run.variables,
-        names=tuple(run.class_names),
-        softmax=run.config.task == "classification",
-        left_out=len(files) - len(examples),
-    )
+    rows = zip(files.examples[: flags.limit], images, reasons, strict=False)
+    found = [(" + ".join(each), why or image) for each, image, why in rows]
+    return found, len(files)
 
 
-def _of_model(flags: _Explain) -> _Subject:
+def _of_weights(
+    flags: _Explain, opened: OpenedModel
+) -> tuple[list[tuple[str, np.ndarray | str]], int]:
     from jaxcnn.data.finding import find_examples
-    from jaxcnn.transfer.load import load
-    from jaxcnn.transfer.pretrained import pretrained_config
 
-    loaded = load(flags.model, flags.weights)
-    config = loaded.config
-    known = pretrained_config(flags.model, flags.like) if flags.like else config
-    preprocess = config.preprocess or known.preprocess
-    names = config.class_names or known.class_names
-    if len(names) != config.num_classes:
-        names = tuple(f"class {k}" for k in range(config.num_classes))
-    files = [each[0] for each in find_examples(list(flags.paths))]
-    read = functools.partial(_read, shape=config.image_shape, preprocess=preprocess)
-    return _gathered(
-        [(file, read(file)) for file in files[: flags.limit]],
-        preprocess,
-        model=loaded.model,
-        variables=loaded.variables,
-        names=tuple(names),
-        softmax=True,
-        left_out=max(0, len(files) - flags.limit),
+    files = [each[0] for each in find_examples(list(flags.paths[1:]))]
+    read = functools.partial(
+        _read, shape=opened.image_shape, preprocess=opened.preprocess
     )
+    return [(file, read(file)) for file in files[: flags.limit]], len(files)
 
 
 def _read(

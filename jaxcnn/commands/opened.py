@@ -154,10 +154,11 @@ def _of_weights(name: str, weights: str, like: str | None) -> OpenedModel:
     loaded = load(name, weights)
     own = loaded.config
     known = pretrained_config(name, like) if like else own
+    names = own.class_names or known.class_names
     return OpenedModel(
         loaded.model,
         loaded.variables,
         own.preprocess or known.preprocess,
         tuple(own.image_shape),
-        tuple(own.class_names or known.class_names),
+        tuple(names) if len(names) == own.num_classes else (),
     )

@@ -1,5 +1,6 @@
 """Memory that a process keeps: counted as page faults of a process of its own."""
 
+import pathlib
 import platform
 import subprocess
 import sys
@@ -22,6 +23,8 @@ for _ in range(3):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+#: Where the kernel gives huge pages to all who ask for none, there are few faults.
+HUGE = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 ON_GLIBC = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 
@@ -37,7 +40,8 @@ def faults(how: str) -> int:
 def test_a_program_finds_its_memory_again():
     # 2**24 numbers of four bytes are 16,384 pages.
     assert faults("kept") < 1_000
-    assert faults("as usual") > 10_000
+    if not HUGE.exists() or "[always]" not in HUGE.read_text():
+        assert faults("as usual") > 10_000
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
