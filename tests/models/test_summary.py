@@ -676,7 +676,9 @@ def inside(row):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lenet", "resnet18", "resnet50"])
-def test_a_network_costs_little_more_than_its_multiply_adds(name):
+def test_a_network_costs_little_more_than_its_multiply_adds(name, monkeypatch):
+    # What a CPU computes otherwise costs more, in faster arithmetic.
+    monkeypatch.setattr("jaxcnn.ops.convolution.CPU_LOWERINGS", ())
     image = (28, 28, 1) if name == "lenet" else (224, 224, 3)
     model = create_model(name)
     table = summarize(model, (1, *image))
