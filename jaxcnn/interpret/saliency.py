@@ -131,7 +131,7 @@ def gradient_times_input(
         https://arxiv.org/abs/1605.01713.
     """
     images = prepare(images, preprocess)
-    return images * gradient(make_score(model, variables, target, images), images)
+    return images * input_gradient(model, variables, images, target)
 
 
 def smooth_grad(
