@@ -209,11 +209,17 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=default.hugepages,
         help="glibc.malloc.hugetlb=1 on all sides",
     )
+    add(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=default.keep_memory,
+        help="glibc gives no freed memory back to the system, on all sides",
+    )
 
 
 def settings_of(chosen: argparse.Namespace) -> Settings:
     """Returns the settings that were chosen."""
-    names = ("threads", "limit", "lock", "nice", "cache", "hugepages")
+    names = ("threads", "limit", "lock", "nice", "cache", "hugepages", "keep_memory")
     return Settings(**{name: getattr(chosen, name) for name in names})
 
 

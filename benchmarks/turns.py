@@ -26,6 +26,8 @@ class Settings(NamedTuple):
     Attributes:
         threads: Cores and threads of each side.
         hugepages: Whether glibc asks for huge pages, on all sides.
+        keep_memory: Whether glibc keeps what a side frees, on all sides, as
+            `jaxcnn.train.keep_freed_memory` does.
         turn: Seconds of one turn, if a call is shorter.
         pause: Seconds between turns, in which threads that spin fall asleep.
         limit: Seconds after which a side that has not answered is given up.
@@ -36,6 +38,7 @@ class Settings(NamedTuple):
 
     threads: int = os.cpu_count() or 1
     hugepages: bool = True
+    keep_memory: bool = True
     turn: float = 0.25
     pause: float = 0.02
     limit: float = 600.0
@@ -45,7 +48,7 @@ class Settings(NamedTuple):
 
     def recorded(self) -> dict[str, Any]:
         """Returns what the figures depend on."""
-        names = ("threads", "hugepages", "nice")
+        names = ("threads", "hugepages", "keep_memory", "nice")
         cached = {"compiled_before": self.cache is not None}
         return {name: getattr(self, name) for name in names} | cached
 
@@ -149,14 +152,24 @@ def worker_environment(settings: Settings, scratch: str) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": settings.cache or scratch,
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    if settings.hugepages:
-        added["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    if tunables := allocator(settings):
+        added["GLIBC_TUNABLES"] = tunables
     if settings.cache:
         added["JAX_COMPILATION_CACHE_DIR"] = settings.cache
         added["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # The tests' own settings of XLA are not for measuring.
     kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return {**kept, **added}
+
+
+def allocator(settings: Settings) -> str:
+    """Returns what `GLIBC_TUNABLES` says to every side."""
+    wanted = []
+    if settings.hugepages:
+        wanted.append("hugetlb=1")
+    if settings.keep_memory:
+        wanted += ["arena_max=1", "mmap_max=0", f"trim_threshold={2**64 - 1}"]
+    return ":".join(f"glibc.malloc.{each}" for each in wanted)
 
 
 @contextlib.contextmanager

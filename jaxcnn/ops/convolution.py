@@ -13,6 +13,7 @@ from jaxcnn.ops.kernel_gradient import products_conv, suits_products
 from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.ops.window import Window, plain_conv
+from jaxcnn.ops.winograd import suits_winograd, winograd_conv
 from jaxcnn.typing import Array, Dtype
 
 #: What replaces XLA's convolution on a CPU: whether a lowering suits an image and a
@@ -28,6 +29,7 @@ CPU_LOWERINGS: tuple[
     (suits_depthwise, depthwise_conv),
     (suits_unfolding, unfolded_conv),
     (suits_banding, banded_conv),
+    (suits_winograd, winograd_conv),
     (suits_products, products_conv),
 )
 

@@ -34,6 +34,6 @@ def pointwise_conv(x: Array, kernel: Array, window: Window) -> Array:
     """
     if set(window.stride) != {1}:
         x = jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *window.stride, 1))
-    return jax.lax.dot_general(
-        x, kernel.reshape(kernel.shape[-2:]), (((x.ndim - 1,), (0,)), ((), ()))
-    )
+    # Two axes: of more XLA would write a transposed copy for the kernel's gradient.
+    y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
+    return y.reshape(*x.shape[:-1], kernel.shape[-1])
