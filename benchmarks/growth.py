@@ -45,8 +45,9 @@ def make_row(axis, value, *, seconds=SECONDS):
     import jaxcnn
     from jaxcnn.models.resnet_cifar import CifarResNet
     from jaxcnn.optim import make_optimizer
-    from jaxcnn.train import compile_ahead
+    from jaxcnn.train import compile_ahead, keep_freed_memory
 
+    keep_freed_memory()  # as runs do; before JAX has threads
     at = {**START, axis: value}
     model = CifarResNet(blocks_per_stage=(at["depth"] - 2) // 6)
     tx, task = make_optimizer("momentum", 0.01), jaxcnn.classification()
