@@ -9,12 +9,18 @@ import jax.numpy as jnp
 
 from jaxcnn.ops.banded import banded_conv, suits_banding
 from jaxcnn.ops.depthwise import depthwise_conv, suits_depthwise
+from jaxcnn.ops.grouped import grouped_conv, suits_groups
 from jaxcnn.ops.kernel_gradient import products_conv, suits_products
 from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.ops.window import Window, plain_conv
 from jaxcnn.ops.winograd import suits_winograd, winograd_conv
 from jaxcnn.typing import Array, Dtype
+
+
+def _of_groups(x: Array, kernel: Array, window: Window) -> Array:
+    return grouped_conv(x, kernel, window, convolve=_by_platform)
+
 
 #: What replaces XLA's convolution on a CPU: whether a lowering suits an image and a
 #: kernel (their shapes and types alone count), and the lowering. The first that suits
@@ -27,6 +33,7 @@ CPU_LOWERINGS: tuple[
 ] = (
     (suits_pointwise, pointwise_conv),
     (suits_depthwise, depthwise_conv),
+    (suits_groups, _of_groups),
     (suits_unfolding, unfolded_conv),
     (suits_banding, banded_conv),
     (suits_winograd, winograd_conv),
@@ -71,6 +78,10 @@ def conv(
         tuple(dilation),
         groups,
     )
+    return _by_platform(x, kernel, window)
+
+
+def _by_platform(x: Array, kernel: Array, window: Window) -> Array:
     for suits, lowering in CPU_LOWERINGS:
         if suits(x, kernel, window):
             return jax.lax.platform_dependent(
