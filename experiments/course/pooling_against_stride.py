@@ -8,7 +8,8 @@ out and the one before strided, which loses accuracy), https://arxiv.org/abs/141
 Measured on 2,000 images of CIFAR-10 a seed: CNNs of three stages that halve the image
 by a largest value, a mean, a stride of their last convolution, or one more convolution.
 
-Came out: not yet run.
+Came out: it did not show. In six epochs a strided convolution is 5 points behind max
+pooling, one more convolution 7.
 """
 
 from pathlib import Path
