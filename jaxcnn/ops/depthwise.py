@@ -3,11 +3,12 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.ops.tangents import sum_of_tangents
 from jaxcnn.ops.window import Window, vary_alike
 from jaxcnn.typing import Array
 
@@ -73,22 +74,11 @@ def _depthwise_jvp(window: Window, primals: tuple, tangents: tuple) -> tuple:
     x, kernel = primals
     dx, dkernel = tangents
     y = _depthwise(x, kernel, window)
-    total = None
-    for tangent, gradient, argument in (
+    return y, sum_of_tangents(
+        y,
         (dx, lambda g: _input_gradient(g, kernel, x.shape, window), x),
         (dkernel, lambda g: _kernel_gradient(x, g, kernel.shape, window), kernel),
-    ):
-        if isinstance(tangent, jax.custom_derivatives.SymbolicZero):
-            continue
-        part = _transposed(gradient, y)(tangent.astype(argument.dtype))
-        total = part if total is None else total + part
-    return y, jnp.zeros_like(y) if total is None else total
-
-
-def _transposed(gradient: Callable[[Array], Array], y: Array) -> Callable:
-    """Returns the linear map whose transpose, which JAX takes, is `gradient`."""
-    transpose = jax.linear_transpose(gradient, y)
-    return lambda tangent: transpose(tangent)[0]
+    )
 
 
 def _input_gradient(

@@ -3,12 +3,12 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from jaxcnn.ops.banded import banded_conv
+from jaxcnn.ops.tangents import transposed
 from jaxcnn.ops.window import Window, plain_conv, vary_alike
 from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
@@ -84,14 +84,8 @@ def _conv_jvp(window: Window, primals: tuple, tangents: tuple) -> tuple:
         gradient = functools.partial(
             kernel_gradient, x, kernel=kernel.shape[:2], window=window
         )
-        parts.append(_transposed(gradient, y)(dkernel.astype(kernel.dtype)))
+        parts.append(transposed(gradient, y)(dkernel.astype(kernel.dtype)))
     return y, functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(y)
-
-
-def _transposed(gradient: Callable[[Array], Array], y: Array) -> Callable:
-    """Returns the linear map whose transpose, which JAX takes, is `gradient`."""
-    transpose = jax.linear_transpose(gradient, y)
-    return lambda tangent: transpose(tangent)[0]
 
 
 def kernel_gradient(

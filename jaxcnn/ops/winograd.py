@@ -3,12 +3,13 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.ops.tangents import sum_of_tangents
 from jaxcnn.ops.window import Window, vary_alike
 from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
@@ -103,20 +104,11 @@ def _conv_jvp(window: Window, primals: tuple, tangents: tuple) -> tuple:
     x, kernel = primals
     dx, dkernel = tangents
     y = _conv(x, kernel, window)
-    parts = []
-    for tangent, gradient, argument in (
+    return y, sum_of_tangents(
+        y,
         (dx, functools.partial(_input_gradient, kernel, window=window), x),
         (dkernel, functools.partial(_kernel_gradient, x, window=window), kernel),
-    ):
-        if not isinstance(tangent, jax.custom_derivatives.SymbolicZero):
-            parts.append(_transposed(gradient, y)(tangent.astype(argument.dtype)))
-    return y, functools.reduce(jnp.add, parts) if parts else jnp.zeros_like(y)
-
-
-def _transposed(gradient: Callable[[Array], Array], y: Array) -> Callable:
-    """Returns the linear map whose transpose, which JAX takes, is `gradient`."""
-    transpose = jax.linear_transpose(gradient, y)
-    return lambda tangent: transpose(tangent)[0]
+    )
 
 
 def _input_gradient(kernel: Array, g: Array, *, window: Window) -> Array:
