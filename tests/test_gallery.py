@@ -12,7 +12,7 @@ TEXT = (ROOT / "docs" / "gallery.md").read_text()
 SHOWN = re.findall(r"^!\[.+\]\(images/(.+)\)$", TEXT, re.M)
 #: What stands between a picture and the next heading.
 UNDER = re.findall(
-    r"^!\[[^\n]+\]\(images/(\S+)\)\n\n```bash\n([^`]+)```\n\n\[", TEXT, re.M
+    r"^!\[[^\n]+\]\(images/(\S+)\)\n\n```text\n([^`]+)```\n\n\[", TEXT, re.M
 )
 
 
