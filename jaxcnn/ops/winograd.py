@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.ops.tangents import sum_of_tangents
-from jaxcnn.ops.window import Window, vary_alike
+from jaxcnn.ops.window import Pairs, Window, vary_alike
 from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
 
@@ -120,9 +120,7 @@ def _input_gradient(kernel: Array, g: Array, *, window: Window) -> Array:
 def _kernel_gradient(x: Array, g: Array, *, window: Window) -> Array:
     """Returns the gradient by the kernel: sixteen products over batch and tiles."""
     seen = _seen(x, g.shape[1:3], window)
-    tiles = _tiles(g.shape[1:3])
-    more = [(0, _OUT * t - n) for t, n in zip(tiles, g.shape[1:3], strict=True)]
-    pixels = _tile_pixels(written(jnp.pad(g, ((0, 0), *more, (0, 0)))), tiles, _OUT)
+    pixels = _tile_pixels(g, ((0, 0), (0, 0)), g.shape[1:3], _OUT)
     back = _transform(tuple(zip(*_OUTPUT, strict=True)), pixels)
     products = [
         jax.lax.dot_general(v, _flat(b), (((0,), (0,)), ((), ())))
@@ -155,20 +153,13 @@ def _by_tiles(
     ]
     out = _transform(_OUTPUT, products)
     y = jnp.stack([jnp.stack(row, axis=3) for row in out], axis=2)
-    shape = (x.shape[0], *(_OUT * t for t in _tiles(sizes)), y.shape[-1])
-    return y.reshape(shape)[:, : sizes[0], : sizes[1]]
+    whole = (x.shape[0], *(_OUT * t for t in _tiles(sizes)), y.shape[-1])
+    return y.reshape(whole)[:, : sizes[0], : sizes[1]]
 
 
 def _seen(x: Array, sizes: Sequence[int], window: Window) -> list[Array]:
     """Returns the sums of pixels of all tiles, each written before it is multiplied."""
-    tiles = _tiles(sizes)
-    # The last tile of an odd side is half outside.
-    pads = [
-        (low, high + _OUT * t - n)
-        for (low, high), t, n in zip(window.padding, tiles, sizes, strict=True)
-    ]
-    x = written(jnp.pad(x, ((0, 0), *pads, (0, 0))))
-    tile = _transform(_INPUT, _tile_pixels(x, tiles, _IN))
+    tile = _transform(_INPUT, _tile_pixels(x, window.padding, sizes, _IN))
     return [_flat(v) for v in itertools.chain(*tile)]
 
 
@@ -180,13 +171,20 @@ def _tiles(sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-n // _OUT) for n in sizes)
 
 
-def _tile_pixels(x: Array, tiles: Sequence[int], side: int) -> Tile:
+def _tile_pixels(x: Array, padding: Pairs, sizes: Sequence[int], side: int) -> Tile:
     """Returns each of a tile's pixels, of all tiles: `[batch, *tiles, channels]`."""
+    tiles = _tiles(sizes)
+    # The last tile of an odd side is half outside.
+    pads = [
+        (low, high + _OUT * t - n)
+        for (low, high), t, n in zip(padding, tiles, sizes, strict=True)
+    ]
 
     def along(x: Array, axis: int) -> list[Array]:
         reach = _OUT * (tiles[axis - 1] - 1) + 1
         return [jax.lax.slice_in_dim(x, i, i + reach, _OUT, axis) for i in range(side)]
 
+    x = written(jnp.pad(x, ((0, 0), *pads, (0, 0))))
     return [along(row, 2) for row in along(x, 1)]
 
 
