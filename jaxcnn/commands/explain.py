@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from jaxcnn.augment.spec import parse_spec
-from jaxcnn.commands.opened import OpenedModel, open_model
+from jaxcnn.commands.opened import OpenedModel, open_model, read_picture
 from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
 from jaxcnn.experiment.flags import parse_flags
 from jaxcnn.layers.checks import check_number
@@ -302,15 +302,11 @@ def _read(
 
     In its own size where the preprocessing resizes, else in that of the model.
     """
-    from PIL import Image
-
-    from jaxcnn.data.decoding import upright
     from jaxcnn.run import read_image
 
     try:
         if preprocess is not None and (preprocess.resize or preprocess.size):
-            with Image.open(file) as image:
-                shape = (*upright(image).size[::-1], shape[-1])
+            return read_picture(file, shape[-1], None)
         return read_image(file, shape)
     # Pillow raises OSError, SyntaxError, ValueError, struct.error and more.
     except Exception as error:

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn.data.preprocess import to_float
+from jaxcnn.interpret.batches import is_traced
 from jaxcnn.interpret.compiling import compiled
 from jaxcnn.interpret.targets import AnyTarget, Target, output_at
 from jaxcnn.layers.checks import check_choice, check_number
@@ -230,8 +231,7 @@ def repeat(
     loop: str | None,
 ) -> Ascent:
     """Returns the images after a number of steps; see `maximize_activation`."""
-    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(variables))
-    traced = traced or isinstance(images, jax.core.Tracer)
+    traced = is_traced(variables, images)
     if loop is None:
         on_cpu = jax.default_backend() == "cpu"
         loop = "python" if on_cpu and not traced else "scan"

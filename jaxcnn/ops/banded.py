@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxcnn.ops.products import product
 from jaxcnn.ops.window import Window
 from jaxcnn.ops.written import written
 from jaxcnn.typing import Array
@@ -9,6 +10,13 @@ from jaxcnn.typing import Array
 # Wider than this, XLA's own convolution is as fast, and its result needs no patches.
 _FEW_CHANNELS = 10
 _FEW_FEATURES = 24
+
+# But not under large kernels without padding, for small images: most of all in their
+# gradients.
+_LARGE_TAPS = 25
+_SMALL_WIDTH = 16
+_CHANNELS = 128
+_FEATURES = 64
 
 # Groups of neighbouring positions in a row, each of them a slice of its own in the
 # program, and taps of the kernel: more of either was not measured.
@@ -26,14 +34,27 @@ def suits_banding(x: Array, kernel: Array, window: Window) -> bool:
 
     Of the first layers of LeNet (5x5, 1 to 10 and 10 to 20 channels) XLA's convolution
     reaches a tenth and a quarter of the arithmetic that the machine can do, and its
-    gradients less.
+    gradients less. 5x5 over 12x12x88, without padding, trained 1.5 times as fast.
     """
     return (
         can_band(x, kernel, window)
-        and x.shape[-1] <= _FEW_CHANNELS
-        and kernel.shape[-1] <= _FEW_FEATURES
         and kernel.shape[0] * kernel.shape[1] <= _TAPS
+        and (
+            (x.shape[-1] <= _FEW_CHANNELS and kernel.shape[-1] <= _FEW_FEATURES)
+            or _is_large(x, kernel, window)
+        )
         and _groups(x, kernel, window) <= _GROUPS
+    )
+
+
+def _is_large(x: Array, kernel: Array, window: Window) -> bool:
+    return (
+        kernel.shape[0] * kernel.shape[1] >= _LARGE_TAPS
+        and window.stride == (1, 1)
+        and not any(map(any, window.padding))
+        and window.sizes(x.shape[1:3], kernel.shape[:2])[1] <= _SMALL_WIDTH
+        and x.shape[-1] <= _CHANNELS
+        and kernel.shape[-1] <= _FEATURES
     )
 
 
@@ -78,7 +99,7 @@ def banded_conv(x: Array, kernel: Array, window: Window) -> Array:
     side = _side_by_side(sizes[1], kernel.shape[-1], window.stride[1])
     span = (side - 1) * window.stride[1] + kernel.shape[1]
     seen = _patches(x, kernel.shape[0], span, side, sizes, window)
-    y = seen @ _band(kernel, span, side, window.stride[1])
+    y = product(seen, _band(kernel, span, side, window.stride[1]))
     return y.reshape(x.shape[0], *sizes, kernel.shape[-1])
 
 

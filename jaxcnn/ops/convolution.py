@@ -12,10 +12,15 @@ from jaxcnn.ops.depthwise import depthwise_conv, suits_depthwise
 from jaxcnn.ops.grouped import grouped_conv, suits_groups
 from jaxcnn.ops.kernel_gradient import products_conv, suits_products
 from jaxcnn.ops.pointwise import pointwise_conv, suits_pointwise
+from jaxcnn.ops.small_images import cropped_conv, suits_cropping, suits_small_image
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.ops.window import Window, plain_conv
 from jaxcnn.ops.winograd import suits_winograd, winograd_conv
 from jaxcnn.typing import Array, Dtype
+
+
+def _cropped(x: Array, kernel: Array, window: Window) -> Array:
+    return cropped_conv(x, kernel, window, convolve=_by_platform)
 
 
 def _of_groups(x: Array, kernel: Array, window: Window) -> Array:
@@ -31,12 +36,14 @@ CPU_LOWERINGS: tuple[
     ],
     ...,
 ] = (
+    (suits_cropping, _cropped),
     (suits_pointwise, pointwise_conv),
     (suits_depthwise, depthwise_conv),
     (suits_groups, _of_groups),
     (suits_unfolding, unfolded_conv),
     (suits_banding, banded_conv),
     (suits_winograd, winograd_conv),
+    (suits_small_image, banded_conv),
     (suits_products, products_conv),
 )
 

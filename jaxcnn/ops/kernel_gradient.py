@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.ops.banded import banded_conv
+from jaxcnn.ops.products import over_rows
 from jaxcnn.ops.tangents import transposed
 from jaxcnn.ops.window import Window, plain_conv, vary_alike
 from jaxcnn.ops.written import written
@@ -128,9 +129,8 @@ def kernel_gradient(
     taps = []
     for i in range(rows):
         row = seen[:, i : i + (height - 1) * down + 1 : down]
-        product = jax.lax.dot_general(
-            row.reshape(-1, span * channels), flat, (((0,), (0,)), ((), ()))
-        ).reshape(span, channels, side, features)
+        product = over_rows(row.reshape(-1, span * channels), flat)
+        product = product.reshape(span, channels, side, features)
         taps += [
             sum(product[b * right + j, :, b] for b in range(side))
             for j in range(columns)
@@ -169,11 +169,7 @@ def _tap_by_tap(x: Array, g: Array, kernel: tuple[int, int], window: Window) -> 
     for tap in itertools.product(*map(range, kernel)):
         spans = zip(tap, g.shape[1:3], window.stride, strict=True)
         seen = x[:, *(slice(t, t + (n - 1) * s + 1, s) for t, n, s in spans)]
-        taps.append(
-            jax.lax.dot_general(
-                seen.reshape(-1, channels), flat, (((0,), (0,)), ((), ()))
-            )
-        )
+        taps.append(over_rows(seen.reshape(-1, channels), flat))
     return jnp.stack(taps).reshape(*kernel, channels, features)
 
 

@@ -2,6 +2,7 @@
 
 import jax
 
+from jaxcnn.ops.products import product
 from jaxcnn.ops.window import Window
 from jaxcnn.typing import Array
 
@@ -35,5 +36,5 @@ def pointwise_conv(x: Array, kernel: Array, window: Window) -> Array:
     if set(window.stride) != {1}:
         x = jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *window.stride, 1))
     # Two axes: of more XLA would write a transposed copy for the kernel's gradient.
-    y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
+    y = product(x.reshape(-1, x.shape[-1]), kernel.reshape(kernel.shape[-2:]))
     return y.reshape(*x.shape[:-1], kernel.shape[-1])

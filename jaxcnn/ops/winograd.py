@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.ops.products import over_rows
 from jaxcnn.ops.tangents import sum_of_tangents
 from jaxcnn.ops.window import Pairs, Window, vary_alike
 from jaxcnn.ops.written import written
@@ -123,7 +124,7 @@ def _kernel_gradient(x: Array, g: Array, *, window: Window) -> Array:
     pixels = _tile_pixels(g, ((0, 0), (0, 0)), g.shape[1:3], _OUT)
     back = _transform(tuple(zip(*_OUTPUT, strict=True)), pixels)
     products = [
-        jax.lax.dot_general(v, _flat(b), (((0,), (0,)), ((), ())))
+        over_rows(v, _flat(b))
         for v, b in zip(seen, itertools.chain(*back), strict=True)
     ]
     return jnp.tensordot(_BOTH.T, jnp.stack(products), 1).reshape(

@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from jaxcnn.ops.banded import banded_conv, suits_banding
-from jaxcnn.ops.convolution import conv
 from jaxcnn.ops.window import Window, plain_conv
+from tests.ops.compare import (
+    assert_all_derivatives_equal_xla,
+    assert_equals_xla,
+    convolutions,
+    noise,
+    plain_window,
+)
 
 TABLE = [
     # image, kernel, stride, padding
@@ -18,11 +24,8 @@ TABLE = [
     ((7, 8, 3), (3, 3, 3, 24), (1, 1), ((1, 1), (1, 1))),
     ((9, 9, 10), (2, 5, 10, 4), (3, 2), ((0, 2), (4, 0))),
     ((6, 14, 1), (3, 2, 1, 2), (1, 3), ((0, 0), (0, 0))),
+    ((9, 11, 40), (5, 6, 40, 30), (1, 1), ((0, 0), (0, 0))),
 ]
-
-
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -32,41 +35,26 @@ def noise(*shape):
 def test_equals_the_convolution_of_xla(image, kernel, stride, padding):
     window = Window(stride, padding, (1, 1))
     x, weights = noise(2, *image), noise(*kernel)
-    assert suits_banding(jnp.asarray(x), jnp.asarray(weights), window)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def all_of(function, x, weights):
-        y, pull = jax.vjp(lambda x, k: function(x, k, window), x, weights)
-        return y, pull(jnp.sin(y))
-
-    ours, theirs = all_of(banded_conv, x, weights), all_of(plain_conv, x, weights)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    assert suits_banding(x, weights, window)
+    assert_equals_xla(banded_conv, x, weights, window)
 
 
 @pytest.mark.thorough
 def test_every_order_and_mode_of_differentiation():
-    window = Window((1, 1), ((1, 1), (0, 0)), (1, 1))
+    window = plain_window(((1, 1), (0, 0)))
     x, weights = noise(1, 3, 5, 2), noise(3, 2, 2, 2)
-
-    def objective(function, both):
-        return jnp.sum(function(*both, window) ** 3)
-
-    for derivative in (jax.hessian, jax.jacfwd):
-        ours, theirs = (
-            jax.jit(derivative(functools.partial(objective, function)))((x, weights))
-            for function in (banded_conv, plain_conv)
-        )
-        for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-2)
+    assert_all_derivatives_equal_xla(banded_conv, x, weights, window)
 
 
 def test_maps_over_images_and_kernels():
-    window = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
+    window = plain_window(((1, 1), (1, 1)))
     xs, kernels = noise(3, 2, 5, 6, 2), noise(3, 3, 3, 2, 4)
     y = jax.vmap(functools.partial(banded_conv, window=window))(xs, kernels)
     expected = [plain_conv(*pair, window) for pair in zip(xs, kernels, strict=True)]
     np.testing.assert_allclose(y, jnp.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+UNPADDED = {"padding": ((0, 0), (0, 0))}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +74,13 @@ def test_maps_over_images_and_kernels():
         ((2, 8, 260, 3), (3, 3, 3, 4), {}, False),  # 65 groups of four
         ((2, 8, 131, 3), (3, 3, 3, 4), {}, False),  # a prime: no position has company
         ((2, 12, 12, 3), (9, 9, 3, 4), {}, False),
+        ((2, 12, 12, 88), (5, 5, 88, 20), UNPADDED, True),
+        ((2, 12, 12, 88), (5, 5, 88, 20), {}, False),
+        ((2, 12, 12, 88), (5, 5, 88, 20), UNPADDED | {"stride": (2, 2)}, False),
+        ((2, 12, 12, 88), (4, 5, 88, 20), UNPADDED, False),
+        ((2, 12, 12, 129), (5, 5, 129, 20), UNPADDED, False),
+        ((2, 12, 12, 88), (5, 5, 88, 65), UNPADDED, False),
+        ((2, 12, 21, 88), (5, 5, 88, 20), UNPADDED, False),
     ],
 )
 def test_what_does_not_pay_is_left_to_xla(image, kernel, window, suits):
@@ -99,12 +94,6 @@ def test_what_does_not_pay_is_left_to_xla(image, kernel, window, suits):
 @pytest.mark.parametrize("platform", ["tpu", "cuda", "rocm"])
 def test_accelerators_keep_the_convolution_of_xla(platform):
     x, kernel = noise(2, 8, 8, 1), noise(3, 3, 1, 4)
-    padding = ((1, 1), (1, 1))
-    step = functools.partial(conv, stride=(1, 1), padding=padding, dilation=(1, 1))
-
-    def text(platform):
-        traced = jax.jit(step).trace(x, kernel)
-        return traced.lower(lowering_platforms=(platform,)).as_text()
-
-    assert text(platform).count("stablehlo.convolution") == 1
-    assert "stablehlo.convolution" not in text("cpu")
+    window = plain_window(((1, 1), (1, 1)))
+    assert convolutions(platform, x, kernel, window) == 1
+    assert convolutions("cpu", x, kernel, window) == 0

@@ -4,12 +4,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from jaxcnn.ops import convolution
 from jaxcnn.ops.grouped import grouped_conv, suits_groups
 from jaxcnn.ops.window import Window, plain_conv
+from tests.ops.compare import assert_equals_xla, convolutions, noise, plain_window
 
 TABLE = [
     # spatial, channels, features, groups, taps, stride, dilation
@@ -22,10 +21,6 @@ TABLE = [
     ((9,), 8, 8, 2, 3, 2, 1),
     ((4, 4, 4), 6, 6, 3, 3, 1, 1),
 ]
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +36,7 @@ def test_equals_the_convolution_of_xla_and_its_gradients(
     x = noise(2, *spatial, channels)
     kernel = noise(*(taps,) * rank, channels // groups, features, seed=1)
     ours = functools.partial(grouped_conv, convolve=plain_conv)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def all_of(function, x, kernel):
-        y, pull = jax.vjp(lambda x, k: function(x, k, window), x, kernel)
-        return y, pull(jnp.sin(y))
-
-    for one, other in zip(
-        jax.tree.leaves(all_of(ours, x, kernel)),
-        jax.tree.leaves(all_of(plain_conv, x, kernel)),
-        strict=True,
-    ):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-4)
+    assert_equals_xla(ours, x, kernel, window, atol=2e-4)
 
 
 def test_groups_do_not_see_each_other():
@@ -96,10 +80,6 @@ def test_what_it_suits(channels, groups, dtype, suits):
 
 def test_a_layer_takes_it_on_a_cpu_alone():
     x, kernel = jnp.zeros((2, 8, 8, 96)), jnp.zeros((1, 1, 48, 96))
-    convolve = functools.partial(
-        convolution.conv, stride=(1, 1), padding=((0, 0),) * 2, dilation=(1, 1)
-    )
-    traced = jax.jit(functools.partial(convolve, groups=2)).trace(x, kernel)
-    for platform, count in (("cpu", 0), ("cuda", 1)):
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        assert text.count("stablehlo.convolution") == count
+    window = plain_window(groups=2)
+    assert convolutions("cpu", x, kernel, window) == 0
+    assert convolutions("cuda", x, kernel, window) == 1

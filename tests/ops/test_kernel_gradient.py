@@ -1,7 +1,5 @@
 """The gradient by the kernel of matrix products equals XLA's own."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,13 @@ from jaxcnn.ops.kernel_gradient import (
     products_conv,
     suits_products,
 )
-from jaxcnn.ops.window import Window, plain_conv
+from jaxcnn.ops.window import Window
+from tests.ops.compare import (
+    assert_all_derivatives_equal_xla,
+    assert_equals_xla,
+    noise,
+    plain_window,
+)
 
 TABLE = [
     # image, kernel, stride, padding
@@ -29,10 +33,6 @@ TABLE = [
 ]
 
 
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
 @pytest.mark.parametrize(
     ("image", "kernel", "stride", "padding"),
     [TABLE[0], *(pytest.param(*row, marks=pytest.mark.thorough) for row in TABLE[1:])],
@@ -40,32 +40,14 @@ def noise(*shape):
 def test_equals_the_gradient_of_xla(image, kernel, stride, padding):
     window = Window(stride, padding, (1, 1))
     x, weights = noise(2, *image), noise(*kernel)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def all_of(function, x, weights):
-        y, pull = jax.vjp(lambda x, k: function(x, k, window), x, weights)
-        return y, pull(jnp.sin(y))
-
-    ours, theirs = all_of(products_conv, x, weights), all_of(plain_conv, x, weights)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    assert_equals_xla(products_conv, x, weights, window)
 
 
 @pytest.mark.thorough
 def test_every_order_and_mode_of_differentiation():
-    window = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
     x, weights = noise(1, 4, 4, 2), noise(3, 3, 2, 2)
-
-    def objective(function, both):
-        return jnp.sum(function(*both, window) ** 3)
-
-    for derivative in (jax.hessian, jax.jacfwd):
-        ours, theirs = (
-            jax.jit(derivative(functools.partial(objective, function)))((x, weights))
-            for function in (products_conv, plain_conv)
-        )
-        for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-2)
+    window = plain_window(((1, 1), (1, 1)))
+    assert_all_derivatives_equal_xla(products_conv, x, weights, window)
 
 
 def test_the_gradient_by_the_image_is_not_computed_unasked():

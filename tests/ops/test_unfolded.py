@@ -8,10 +8,7 @@ import pytest
 from jaxcnn.ops.convolution import conv
 from jaxcnn.ops.unfolded import suits_unfolding, unfolded_conv
 from jaxcnn.ops.window import Window
-
-
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+from tests.ops.compare import noise
 
 
 def reference(x, kernel, stride, padding):

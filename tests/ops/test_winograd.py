@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.ops.convolution import conv
-from jaxcnn.ops.window import Window, plain_conv
+from jaxcnn.ops.window import plain_conv
 from jaxcnn.ops.winograd import can_winograd, suits_winograd, winograd_conv
+from tests.ops.compare import (
+    assert_all_derivatives_equal_xla,
+    assert_equals_xla,
+    convolutions,
+    noise,
+    plain_window,
+)
 
 TABLE = [
     # image, channels, features, padding
@@ -24,14 +30,6 @@ TABLE = [
 ]
 
 
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def window_of(padding, stride=(1, 1), dilation=(1, 1)):
-    return Window(stride, padding, dilation)
-
-
 @pytest.mark.parametrize(
     ("image", "channels", "features", "padding"),
     [
@@ -42,29 +40,21 @@ def window_of(padding, stride=(1, 1), dilation=(1, 1)):
 def test_equals_the_convolution_of_xla_and_its_gradients(
     image, channels, features, padding
 ):
-    window = window_of(padding)
+    window = plain_window(padding)
     x, weights = noise(2, *image, channels), noise(3, 3, channels, features, seed=1)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def all_of(function, x, weights):
-        y, pull = jax.vjp(lambda x, k: function(x, k, window), x, weights)
-        return y, pull(jnp.sin(y))
-
-    ours, theirs = all_of(winograd_conv, x, weights), all_of(plain_conv, x, weights)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    assert_equals_xla(winograd_conv, x, weights, window)
 
 
 def test_one_tile_by_hand():
     """Ones under a kernel of ones: nine in each of four pixels out."""
-    window = window_of(((0, 0), (0, 0)))
+    window = plain_window(((0, 0), (0, 0)))
     y = winograd_conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), window)
     np.testing.assert_array_equal(y[0, :, :, 0], np.full((2, 2), 9.0))
 
 
 @pytest.mark.thorough
 def test_errors_are_a_few_times_those_of_the_direct_sum():
-    window = window_of(((1, 1), (1, 1)))
+    window = plain_window(((1, 1), (1, 1)))
     x, weights = noise(2, 14, 14, 256), noise(3, 3, 256, 256, seed=1)
     exact = _float64(x, weights)
     scale = np.abs(exact).max()
@@ -84,31 +74,14 @@ def _float64(x, weights):
 
 @pytest.mark.thorough
 def test_every_order_and_mode_of_differentiation():
-    window = window_of(((1, 1), (1, 1)))
+    window = plain_window(((1, 1), (1, 1)))
     x, weights = noise(1, 4, 3, 2), noise(3, 3, 2, 2, seed=1)
-
-    def objective(function, both):
-        return jnp.sum(function(*both, window) ** 3)
-
-    for derive in (
-        lambda f: jax.jacfwd(f),
-        lambda f: jax.jacfwd(jax.grad(f)),
-        lambda f: jax.jacrev(jax.grad(f)),
-        lambda f: jax.grad(lambda both: jax.grad(f)(both)[0].sum()),
-    ):
-        ours, theirs = (
-            jax.jit(derive(functools.partial(objective, function)))((x, weights))
-            for function in (winograd_conv, plain_conv)
-        )
-        for one, other in zip(
-            jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True
-        ):
-            np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-2)
+    assert_all_derivatives_equal_xla(winograd_conv, x, weights, window)
 
 
 @pytest.mark.thorough
 def test_under_vmap_and_remat():
-    window = window_of(((1, 1), (1, 1)))
+    window = plain_window(((1, 1), (1, 1)))
     x, weights = noise(3, 2, 6, 6, 2), noise(3, 3, 3, 2, 4, seed=1)
 
     def total(function, x, k):
@@ -144,22 +117,18 @@ def test_what_it_suits(change, suits):
         change.get(place, usual) for place, usual in enumerate(FITTING)
     )
     x, k = (jax.ShapeDtypeStruct(shape, dtype) for shape in (image, kernel))
-    window = window_of(((1, 1), (1, 1)), stride, dilation)
+    window = plain_window(((1, 1), (1, 1)), stride, dilation)
     assert suits_winograd(x, k, window) is suits
 
 
 @pytest.mark.parametrize("padding", [((3, 0), (0, 0)), ((0, -1), (0, 0))])
 def test_paddings_that_leave_no_gradient(padding):
     x, k = jnp.zeros((1, 8, 8, 2)), jnp.zeros((3, 3, 2, 2))
-    assert not can_winograd(x, k, window_of(padding))
+    assert not can_winograd(x, k, plain_window(padding))
 
 
 def test_a_layer_takes_it_on_a_cpu_alone():
     x, k = jnp.zeros(FITTING[0]), jnp.zeros(FITTING[1])
-    convolve = functools.partial(
-        conv, stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1)
-    )
-    traced = jax.jit(convolve).trace(x, k)
-    for platform, count in (("cpu", 0), ("cuda", 1)):
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        assert text.count("stablehlo.convolution") == count
+    window = plain_window(((1, 1), (1, 1)))
+    assert convolutions("cpu", x, k, window) == 0
+    assert convolutions("cuda", x, k, window) == 1
