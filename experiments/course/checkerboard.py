@@ -36,7 +36,7 @@ from flax import linen as nn
 import jaxcnn
 from jaxcnn.layers.conv import Conv
 from jaxcnn.layers.conv_transpose import ConvTranspose
-from jaxcnn.models.autoencoder import enlarge
+from jaxcnn.layers.resampling import enlarge
 from jaxcnn.ops import avg_pool
 
 STEPS, RATES, FEATURES = 240, (3e-3,), 8

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,36 +11,22 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.augment import compose, gaussian_noise, make_augment
-from jaxcnn.augment.by_name import mixes_labels, needs_numbers
+from jaxcnn.augment.by_name import mixes_labels
 from jaxcnn.augment.defaults import expanded
-from jaxcnn.data import (
-    EvalData,
-    LazySource,
-    ResidentData,
-    Source,
-    TrainData,
-    WorkerData,
-    noisy,
-)
-from jaxcnn.data.preprocess import PreprocessConfig, make_preprocess
-from jaxcnn.data.splits import parse_split
+from jaxcnn.data import EvalData, ResidentData, TrainData, WorkerData
+from jaxcnn.data.preprocess import make_preprocess
+from jaxcnn.experiment.batches import make_batches
 from jaxcnn.experiment.checks import validate
 from jaxcnn.experiment.config import ExperimentConfig
-from jaxcnn.experiment.devices import batch_groups, grouped, mesh_of, shard_of
+from jaxcnn.experiment.devices import grouped, mesh_of, shard_of
 from jaxcnn.experiment.hosts import require_mesh
-from jaxcnn.experiment.objective import (
-    class_weights_of,
-    make_config_penalty,
-    make_task,
-)
+from jaxcnn.experiment.objective import make_config_penalty, make_task
 from jaxcnn.experiment.optimizer import make_tx, plateau_of, schedule_of, total_steps
-from jaxcnn.experiment.selection import best_metric, best_mode, evaluation_task
-from jaxcnn.experiment.sources import KINDS, load_data
+from jaxcnn.experiment.run_config import make_run_config
+from jaxcnn.experiment.selection import evaluation_task
 from jaxcnn.experiment.stability import check_stability, guarded, measured, started
 from jaxcnn.experiment.transfer import Transfer, freezes_of, transfer_of
-from jaxcnn.experiment.trials import first_batches
 from jaxcnn.optim import PlateauRule
-from jaxcnn.registry import create_model, model_kind
 from jaxcnn.run import RunConfig
 from jaxcnn.train import (
     DebugNans,
@@ -164,55 +149,20 @@ def build(
     check_stability(config)
     require_mesh(config)
     task, penalty = make_task(config), make_config_penalty(config)
-    data = config.data
-    devices = 1 if config.parallel == "jit" else jax.device_count()
     mesh, shard = mesh_of(config), shard_of(config)
-    source = load_data(config, data.split, training=True)
-    if data.batch_size % devices:
-        raise ValueError(
-            f"data.batch_size is {data.batch_size}, which {devices} devices cannot "
-            "share evenly."
-        )
-    if data.batch_size % (devices * config.accumulate):
-        raise ValueError(
-            f"data.batch_size is {data.batch_size}, which cannot be split over "
-            f"{devices} device(s) into accumulate={config.accumulate} microbatches "
-            "each."
-        )
-    train = TrainData(
-        source,
-        data.batch_size,
-        config.seed,
-        sampling=data.sampling,
-        numbered=any(needs_numbers(spec) for spec in data.augment),
-    )
-    eval_size = -(-data.eval_batch_size // devices) * devices
-    validation = test = None
-    if data.held_out:
-        validation = evaluation_data(config, "validation", eval_size)
-    if data.test_split:
-        # The dataset's own validation split, not the part of train of that name.
-        own = parse_split(data.test_split).base == "validation"
-        test = evaluation_data(config, data.test_split, eval_size, own=own)
-    if config.overfit_batches:
-        train = first_batches(train, config.overfit_batches)
-        validation, test = _decoded(config, train.eval_batches(eval_size)), None
-    train = _decoded(config, train)
-    if data.resident:
-        train = ResidentData(train, config.steps_per_call)
+    source, train, validation, test = make_batches(config)
     transfer = transfer_of(config, source)
-    run_config = _run_config(config, source, transfer)
+    run_config = make_run_config(config, source, transfer)
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
     model = _model(run_config, config)
-    per_epoch = train.steps_per_epoch
-    num_steps = total_steps(config, per_epoch)
-    schedule = schedule or schedule_of(config, per_epoch)
-    freezes = freezes_of(config, transfer, run_config, num_steps, per_epoch)
-    tx = make_tx(config, schedule, per_epoch, **freezes.optimizer)
-    axis_name = _AXIS if config.parallel == "pmap" else None
-    preprocess = make_preprocess(run_config.preprocess)
+    num_steps = total_steps(config, train.steps_per_epoch)
+    schedule = schedule or schedule_of(config, train.steps_per_epoch)
+    freezes = freezes_of(config, transfer, run_config, num_steps, train.steps_per_epoch)
+    tx = make_tx(config, schedule, train.steps_per_epoch, **freezes.optimizer)
     augment = _augment(config, run_config)
+    preprocess = make_preprocess(run_config.preprocess)
+    axis_name = _AXIS if config.parallel == "pmap" else None
     make_step = functools.partial(
         make_train_step,
         model,
@@ -254,127 +204,6 @@ def build(
     if shard is not None:
         experiment.abstract_state()  # refuses rules that do not fit the parameters
     return experiment
-
-
-def _decoded(
-    config: ExperimentConfig, data: TrainData | EvalData
-) -> TrainData | EvalData | WorkerData:
-    """Returns the data; if it has to be decoded, batches made by worker processes."""
-    if not isinstance(data.source, LazySource):
-        return data
-    workers, timeout = config.data.workers, config.data.worker_timeout
-    return WorkerData(data, workers, timeout=timeout)
-
-
-def evaluation_data(
-    config: ExperimentConfig, split: str, batch_size: int, *, own: bool = False
-) -> EvalData | WorkerData:
-    """Returns the batches of a split, with the noise that the run is to remove.
-
-    Args:
-        config: Of the run.
-        split: The split.
-        batch_size: Of the global batch.
-        own: Whether `"validation"` is the dataset's split of that name, also where the
-            run sets a part of train apart under it.
-
-    Raises:
-        ValueError: if there is no such split, or it has no labels to classify by.
-        OSError: if the data are not there.
-    """
-    source = load_data(config, split, own=own, training=False)
-    if config.data.noise:
-        source = noisy(source, config.data.noise)
-    return _decoded(config, EvalData(source, batch_size))
-
-
-def _run_config(
-    config: ExperimentConfig, source: Source, transfer: Transfer | None = None
-) -> RunConfig:
-    name = config.model.name
-    kind, wanted = model_kind(name), KINDS[config.task]
-    if kind in KINDS.values() and kind != wanted:
-        raise ValueError(
-            f"The task {config.task!r} needs a {wanted}; {name!r} is a {kind}."
-        )
-    arguments = dict(config.model.args)
-    preprocess, weights = None, ()
-    if transfer is not None:
-        arguments = {**transfer.model_args, **arguments}
-        preprocess = transfer.preprocess(source.image_shape[-1])
-    if config.task == "capsules" and not _takes_labels(create_model(name, **arguments)):
-        raise ValueError(
-            f"The task 'capsules' needs a model that is called with labels too, such "
-            f"as 'capsnet'; {name!r} is not."
-        )
-    classifies = wanted == "classifier"
-    if classifies:
-        arguments.setdefault("num_classes", source.num_classes)
-        classes = arguments["num_classes"]
-        # What is no number at all, the model refuses.
-        if isinstance(classes, int) and classes < source.num_classes:
-            raise ValueError(
-                f"num_classes is {arguments['num_classes']}, but "
-                f"{config.data.name!r} has {source.num_classes} classes."
-            )
-        if isinstance(classes, int):
-            weights = class_weights_of(config, source, classes)
-        if config.data.standardize and preprocess is None:
-            preprocess = PreprocessConfig(*source.channel_stats())
-    else:
-        model = create_model(name, **arguments)
-        means, _ = source.channel_stats()
-        for option, value in {
-            "image_shape": list(source.image_shape),
-            "output_mean": sum(means) / len(means),
-        }.items():
-            if hasattr(model, option):
-                arguments.setdefault(option, value)
-    if config.precision != "float32":
-        if arguments.setdefault("dtype", config.precision) != config.precision:
-            raise ValueError(
-                f"precision is {config.precision!r}, but model.args has the dtype "
-                f"{arguments['dtype']!r}: give one of them."
-            )
-    return RunConfig(
-        model=name,
-        model_args=arguments,
-        task=config.task,
-        image_shape=source.image_shape,
-        class_names=_class_names(source, arguments) if classifies else (),
-        preprocess=preprocess,
-        class_weights=weights,
-        best=(
-            best_metric(config)
-            # How far the last step overfits is the question, not which was best.
-            if config.data.held_out and not config.overfit_batches
-            else None
-        ),
-        mode=best_mode(config),
-        batch_groups=batch_groups(config),
-        averaged=config.ema is not None,
-        data={
-            "name": config.data.name,
-            "split": source.split,
-            "examples": len(source),
-            "fingerprint": source.fingerprint(),
-        },
-        experiment=config.to_json(),
-        head={} if transfer is None else transfer.head(),
-        transfer={} if transfer is None else transfer.record,
-    )
-
-
-def _takes_labels(model: nn.Module) -> bool:
-    return "labels" in inspect.signature(type(model).__call__).parameters
-
-
-def _class_names(source: Source, arguments: dict[str, Any]) -> tuple[str, ...]:
-    """Returns a name for every logit, those that no example has included."""
-    known, wanted = source.class_names, arguments["num_classes"]
-    if not isinstance(wanted, int):
-        return known
-    return (*known, *(f"class {k}" for k in range(len(known), wanted)))
 
 
 def _model(run_config: RunConfig, config: ExperimentConfig) -> nn.Module:

@@ -15,7 +15,7 @@ from jaxcnn.data.files import as_path
 from jaxcnn.data.image_folder import split_folders
 from jaxcnn.data.image_table import TABLES, has_splits
 from jaxcnn.data.loading import FILES
-from jaxcnn.experiment.build import evaluation_data
+from jaxcnn.experiment.batches import evaluation_data
 from jaxcnn.experiment.config import DataConfig, ExperimentConfig
 from jaxcnn.experiment.sources import file_options
 from jaxcnn.run import RunConfig

@@ -6,16 +6,16 @@ from typing import Any
 from flax import linen as nn
 
 from jaxcnn.layers.checks import check_choice, check_number, check_numbers
-from jaxcnn.models.autoencoder import (
+from jaxcnn.layers.resampling import (
     DOWNSAMPLES,
     UPSAMPLES,
-    Autoencoder,
     conv3x3,
     downsample,
     halved_sizes,
     output_conv,
     upsample,
 )
+from jaxcnn.models.autoencoder import Autoencoder
 from jaxcnn.registry import register_model
 from jaxcnn.typing import Array, Dtype
 

@@ -14,8 +14,8 @@ _FEW_FEATURES = 24
 # But not under large kernels without padding, for small images: most of all in their
 # gradients.
 _LARGE_TAPS = 25
-_SMALL_WIDTH = 16
-_CHANNELS = 128
+_SMALL_WIDTH = 10
+_CHANNELS = 96
 _FEATURES = 64
 
 # Groups of neighbouring positions in a row, each of them a slice of its own in the

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from jaxcnn.experiment import DataConfig, ExperimentConfig, ModelConfig
-from jaxcnn.experiment.build import _run_config
+from jaxcnn.experiment.run_config import make_run_config
 from jaxcnn.experiment.sources import load_data
 from jaxcnn.run import Run
 
@@ -16,7 +16,7 @@ def untrained(data: DataConfig, *, seed=0, **changes) -> tuple[Run, ExperimentCo
     data = dataclasses.replace(data, batch_size=4)
     model = ModelConfig("mlp", args={"hidden": [4]})
     config = ExperimentConfig(model=model, data=data, steps=1, **changes)
-    run_config = _run_config(config, load_data(config, data.split))
+    run_config = make_run_config(config, load_data(config, data.split))
     module = run_config.build_model()
     images = np.zeros((1, *run_config.input_shape), np.float32)
     variables = module.init(jax.random.key(seed), images)

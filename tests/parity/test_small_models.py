@@ -126,7 +126,7 @@ def test_sgd_with_momentum_takes_the_same_steps(torch, images):
 @pytest.mark.parametrize("size", [(14, 10), (13, 9)])
 def test_a_doubling_transposed_convolution(size, torch):
     """An odd side is the even one without its last row or column."""
-    from jaxcnn.models.autoencoder import DoubleConvTranspose
+    from jaxcnn.layers.resampling import DoubleConvTranspose
 
     x = np.random.default_rng(0).standard_normal((2, 7, 5, 3), np.float32)
     reference = torch.nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1)
