@@ -167,7 +167,7 @@ def main():
     for axis, value in points:
         rows.append(in_a_process(axis, value))
         print(describe(rows[-1]), flush=True)
-    write(rows, flags.into)
+        write(rows, flags.into)  # a run that is stopped keeps what it measured
 
 
 def describe(row):
