@@ -156,10 +156,11 @@ def build(
     if run_config.class_weights:
         task = make_task(config, run_config.class_weights)
     model = _model(run_config, config)
-    num_steps = total_steps(config, train.steps_per_epoch)
-    schedule = schedule or schedule_of(config, train.steps_per_epoch)
-    freezes = freezes_of(config, transfer, run_config, num_steps, train.steps_per_epoch)
-    tx = make_tx(config, schedule, train.steps_per_epoch, **freezes.optimizer)
+    per_epoch = train.steps_per_epoch
+    num_steps = total_steps(config, per_epoch)
+    schedule = schedule or schedule_of(config, per_epoch)
+    freezes = freezes_of(config, transfer, run_config, num_steps, per_epoch)
+    tx = make_tx(config, schedule, per_epoch, **freezes.optimizer)
     augment = _augment(config, run_config)
     preprocess = make_preprocess(run_config.preprocess)
     axis_name = _AXIS if config.parallel == "pmap" else None

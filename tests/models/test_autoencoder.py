@@ -1,3 +1,4 @@
+import doctest
 import functools
 import json
 import os
@@ -10,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxcnn.layers import resampling
 from jaxcnn.layers.resampling import DOWNSAMPLES, UPSAMPLES, halved_sizes
 from jaxcnn.models import (
     ConvAutoencoder,
@@ -108,6 +110,12 @@ def abstract(shape, batch=2):
 def test_the_family_is_registered_as_autoencoders():
     assert list_models(kind="autoencoder") == NAMES
     assert {model_kind(name) for name in NAMES} == {"autoencoder"}
+
+
+def test_the_examples_of_the_docstrings():
+    result = doctest.testmod(resampling)
+    assert result.attempted >= 2
+    assert result.failed == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,8 +19,6 @@ from tests.ops.compare import (
     plain_window,
 )
 
-THOROUGH = pytest.mark.thorough
-
 cropped = functools.partial(cropped_conv, convolve=plain_conv)
 
 # image, channels, kernel, stride, padding, dilation, groups, the kernel that is left

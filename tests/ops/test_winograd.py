@@ -76,7 +76,9 @@ def _float64(x, weights):
 def test_every_order_and_mode_of_differentiation():
     window = plain_window(((1, 1), (1, 1)))
     x, weights = noise(1, 4, 3, 2), noise(3, 3, 2, 2, seed=1)
-    assert_all_derivatives_equal_xla(winograd_conv, x, weights, window)
+    assert_all_derivatives_equal_xla(
+        winograd_conv, x, weights, window, rtol=2e-3, atol=2e-2
+    )
 
 
 @pytest.mark.thorough
