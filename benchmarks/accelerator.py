@@ -18,7 +18,6 @@ Written for GPUs and TPUs, not yet run on one.
 import argparse
 import importlib.util
 import os
-import statistics
 import time
 
 # Else JAX would take three quarters of the memory, which PyTorch needs too.
@@ -30,6 +29,7 @@ import numpy as np
 
 import jaxcnn
 from benchmarks.record import environment, write_results
+from benchmarks.rounds import quartiles
 from jaxcnn.optim import make_optimizer
 from jaxcnn.train import make_steps, model_flop_utilization, peak_flops
 
@@ -190,7 +190,7 @@ def measure(size, batch_size=None, steps=20, rounds=10, *, torch=None):
 
 
 def _row(way, times, compiled, batch, macs):
-    low, middle, high = statistics.quantiles(times, n=4)
+    low, middle, high = quartiles(times)
     speed = batch / middle
     peak = peak_flops(jax.devices()[0].device_kind, jnp.bfloat16)
     return {

@@ -14,7 +14,6 @@ hardware, versions and commit goes to benchmarks/results/.
 
 import argparse
 import importlib.metadata
-import statistics
 import time
 
 import jax
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.record import environment, write_results
+from benchmarks.rounds import quartiles
 from benchmarks.torch_models import import_torchvision
 from jaxcnn.augment import make_augment
 from jaxcnn.data.preprocess import to_float
@@ -111,7 +111,7 @@ def measure(case, rounds, seconds):
             found[name].append(speed(step, inputs[name], seconds, 1000 * turn))
     rows = []
     for name, values in found.items():
-        low, middle, high = statistics.quantiles(values, n=4)
+        low, middle, high = quartiles(values)
         rows.append(
             {
                 "case": case,

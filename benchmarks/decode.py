@@ -13,7 +13,6 @@ and commit goes to benchmarks/results/.
 
 import argparse
 import importlib.metadata
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import environment, write_results
+from benchmarks.rounds import quartiles
 from jaxcnn.data import TrainData, WorkerData, load_source
 
 BATCH = 32
@@ -108,7 +108,7 @@ def measure(folder, loaders, workers, rounds, count):
             batches.close()
     rows = []
     for (name, n), values in found.items():
-        low, middle, high = statistics.quantiles(values, n=4)
+        low, middle, high = quartiles(values)
         rows.append(
             {
                 "loader": name,

@@ -16,11 +16,12 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from benchmarks.rounds import quartiles
 
 #: What grows, and the values of it. Depth is 6n + 2 layers.
 AXES = {
@@ -70,7 +71,7 @@ def make_row(axis, value, *, seconds=SECONDS):
         text = step.compiled.lower(state, batch).compile().as_text()
         return row | {"exchanges": exchanges(text)}
     times = timed(step, state, batch, seconds)
-    low, middle, high = statistics.quantiles(times, n=4)
+    low, middle, high = quartiles(times)
     return row | {
         "step_seconds": middle,
         "middle_half": [low, high],

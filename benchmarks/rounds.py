@@ -22,9 +22,15 @@ def interleave(calls: Mapping[Any, Callable[[], Any]], rounds: int) -> dict[Any,
     return found
 
 
+def quartiles(values: list[float]) -> list[float]:
+    """Returns the lower quartile, the median and the upper quartile of two or more.
+
+    None is beyond what was measured: the smallest and the largest are the ends.
+    """
+    return statistics.quantiles(values, n=4, method="inclusive")
+
+
 def spread(values: list[float], digits: int = 4) -> dict[str, Any]:
     """Returns the median and the quartiles of two or more values."""
-    low, middle, high = (
-        float(f"{value:.{digits}g}") for value in statistics.quantiles(values, n=4)
-    )
+    low, middle, high = (float(f"{value:.{digits}g}") for value in quartiles(values))
     return {"median": middle, "quartiles": [low, high]}

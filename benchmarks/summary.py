@@ -1,8 +1,8 @@
 """A row of figures from the turns of all sides."""
 
-import statistics
 from typing import Any
 
+from benchmarks.rounds import quartiles
 from benchmarks.rows import ROWS, bar
 
 
@@ -53,7 +53,7 @@ def summarise_row(
 def summarise_turns(turns: list[dict[str, float]], batch: int) -> dict[str, Any]:
     """Returns median and quartiles of the seconds a call, images/s and peak memory."""
     seconds = [turn["seconds"] for turn in turns]
-    low, middle, high = statistics.quantiles(seconds, n=4)
+    low, middle, high = quartiles(seconds)
     return {
         "seconds": float(f"{middle:.4g}"),
         "quartiles": [float(f"{low:.4g}"), float(f"{high:.4g}")],

@@ -20,6 +20,7 @@ from benchmarks import (
     table,
 )
 from benchmarks.counted import forward_macs
+from benchmarks.rounds import quartiles
 from benchmarks.rows import ROWS, TORCH_BARS, VARIANTS, bar
 from benchmarks.turns import Settings, Worker, WorkerError, take_turns
 from jaxcnn.augment import make_augment
@@ -224,6 +225,11 @@ def test_multiply_adds_of_products_and_strided_convolutions():
     shapes = [(2, 8, 8, 3), (3, 3, 3, 5), (80, 7)]
     arrays = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
     assert forward_macs(both, *arrays) == 2 * (16 * 27 * 5 + 80 * 7)
+
+
+def test_quartiles_are_no_further_out_than_what_was_measured():
+    assert quartiles([3.0, 1.0]) == [1.5, 2.0, 2.5]
+    assert quartiles([5.0, 1.0, 2.0, 4.0, 3.0]) == [2.0, 3.0, 4.0]
 
 
 def test_decoding_is_timed_of_the_same_loaders():

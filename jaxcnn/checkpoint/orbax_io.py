@@ -24,6 +24,9 @@ def write(folder: epath.Path, arrays: dict[str, Any]) -> Callable[[], None]:
     # Made in the background, a folder that cannot be made leaves threads that wait
     # twenty minutes for it.
     context.async_options.create_directories_asynchronously = False
+    # A file that nobody reads here. Where it cannot be written the loop of the other
+    # writes is closed under them, and each prints a traceback.
+    context.array.saving.array_metadata_store = None
     with context:
         return v1.save_async(folder, arrays).result
 

@@ -1,11 +1,16 @@
 """A disk that is full at any moment of a save, and folders that cannot be written."""
 
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import jax.numpy as jnp
+
+from jaxcnn.checkpoint import Checkpoints
 from tests.faults.children import call
 from tests.faults.report import ERROR, EXACT
 from tests.faults.small_run import (
@@ -104,6 +109,43 @@ def read_only(base, scratch, part, whole):
     return f"went on to {again} {wrong}" if wrong else ERROR
 
 
+def fill_with_arrays(scratch, count):
+    """Saves a hundred arrays again and again to a disk that is full before the end.
+
+    Returns:
+        How often the disk was full, and what threads of others printed meanwhile.
+    """
+    state, full = {f"{k}": jnp.ones((64, 65 + k)) for k in range(100)}, 0
+    printed = scratch / "printed"
+    with (
+        _mounted(scratch / "small", "-t", "tmpfs", "-o", "size=1000k", "tmpfs") as disk,
+        open(printed, "w") as file,
+        _errors_to(file),
+    ):
+        for step in range(count):
+            try:
+                with Checkpoints(disk / f"{step}") as checkpoints:
+                    checkpoints.save(step, state)
+            except OSError:
+                full += 1
+        gc.collect()  # a coroutine that nobody awaited complains then
+    return full, printed.read_text()
+
+
+@contextlib.contextmanager
+def _errors_to(file):
+    """Redirects the file descriptor of standard error: TensorStore writes to that."""
+    kept, plain = os.dup(2), sys.stderr
+    os.dup2(file.fileno(), 2)
+    sys.stderr = file
+    try:
+        yield
+    finally:
+        sys.stderr = plain
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def break_disks(shop):
     """The part of the harness; without the right to mount it does nothing."""
     if not may_mount():
@@ -115,6 +157,9 @@ def break_disks(shop):
         fill, base, shop.scratch, pages, whole, seconds=3600
     ):
         shop.report.add(name, outcome, where)
+    full, printed = call(fill_with_arrays, Path(shop.scratch), 40)
+    clean = full > 9 and not printed
+    shop.report.add("disk full, many arrays", ERROR if clean else f"{full}: {printed}")
     for part in FOLDERS:
         outcome = call(read_only, base, Path(shop.scratch), part, whole)
         shop.report.add(f"read-only {part or 'run folder'}", outcome)
