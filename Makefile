@@ -28,7 +28,7 @@ format: .venv/.ready ## rewrite to the style
 	@$(PY) -m ruff check --fix .
 
 parity: .venv/.parity ## equal to torchvision, timm and Keras for the same weights; thorough tests
-	@$(PY) -m pytest -q -n 2 -m '(parity or thorough) and not parity_full' $(TEST_ARGS)
+	@$(PY) -m pytest -q -n 2 -m '(parity or thorough) and not (parity_full or slow)' $(TEST_ARGS)
 
 parity-full: .venv/.parity ## the same for every variant and more sizes; an hour
 	@$(PY) -m pytest -q -m 'parity or parity_full or thorough' $(TEST_ARGS)

@@ -51,7 +51,7 @@ def test_depths_that_no_such_net_has_are_refused():
         growth.values_of("batch", [0])
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_row_of_several_devices_is_made_in_a_process_of_its_own():
     one, two = (growth.in_a_process("devices", count) for count in (1, 2))
     assert one["exchanges"]["operations"] == 0

@@ -67,7 +67,7 @@ def test_bugs_of_resuming_are_found(small):
     assert len(small["notes"]["planted bugs found"]) == 6
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_every_planted_bug_is_found(shared):
     report = run_harness(shared, "planted", "--samples=2")
     assert report["failures"] == []
@@ -82,7 +82,7 @@ def test_damage_to_any_file_costs_one_checkpoint_at_most(shared):
     assert tried(report, "resumed to the end") == 8
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_twenty_kills(shared):
     report = run_harness(shared, "kills", "--kills=20", "--seed=7")
     assert report["failures"] == []

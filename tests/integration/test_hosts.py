@@ -174,7 +174,7 @@ def mesh_of(devices):
     return jax.sharding.NamedSharding(make_mesh(devices), jax.sharding.PartitionSpec())
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_processes_and_devices(tmp_path, unbroken):
     """2 x 4 devices, then 1, then 8, then 1 x 2, then 2 x 4 again."""
     legs = [(2, 4), (1, 1), (1, 8), (1, 2), (2, 4)]

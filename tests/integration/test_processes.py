@@ -44,7 +44,9 @@ def run(processes, dropout, out):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("dropout", [0.0, 0.5, "sharded"])
+@pytest.mark.parametrize(
+    "dropout", [pytest.param(0.0, marks=pytest.mark.slow), 0.5, "sharded"]
+)
 def test_two_processes_equal_one(tmp_path, dropout):
     one = run(1, dropout, tmp_path / "one.npz")
     two = run(2, dropout, tmp_path / "two.npz")

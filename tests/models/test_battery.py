@@ -270,11 +270,19 @@ NAMES_ALONE = {
 }
 #: Shown by default; the other families go through the battery with the thorough tests.
 SHOWN = {"cnn", "lenet"}
+#: Are compiled for ten seconds and more in every test: by hand.
+SLOW = {"inception_v3", "xception"}
+
+
+def _mark_of(name):
+    return pytest.mark.slow if name in SLOW else pytest.mark.thorough
+
+
 #: For what has to be compiled: one variant of each family.
 every_family = pytest.mark.parametrize(
     "name",
     [
-        name if name in SHOWN else pytest.param(name, marks=pytest.mark.thorough)
+        name if name in SHOWN else pytest.param(name, marks=_mark_of(name))
         for name in VARIANTS
         if name not in NAMES_ALONE
     ],

@@ -103,7 +103,9 @@ def captum():
         yield attr
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("vgg11", marks=pytest.mark.parity_full)]
+)
 def test_gradients_are_captums(made, captum, name):
     both = made(name)
     targets = both.torch.from_numpy(TARGETS)
@@ -115,7 +117,9 @@ def test_gradients_are_captums(made, captum, name):
         assert_close(both.ours(ours), channels_last(expected), 1e-9)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("vgg11", marks=pytest.mark.parity_full)]
+)
 def test_guided_backpropagation_is_captums(made, captum, name):
     both = made(name)
     for module in both.net.modules():
@@ -130,7 +134,10 @@ def test_guided_backpropagation_is_captums(made, captum, name):
     assert np.abs(plain - found).max() > 0.1 * np.abs(plain).max()
 
 
-@pytest.mark.parametrize("rule", ["gauss_legendre", "trapezoid"])
+@pytest.mark.parametrize(
+    "rule",
+    ["gauss_legendre", pytest.param("trapezoid", marks=pytest.mark.parity_full)],
+)
 def test_integrated_gradients_are_captums(made, captum, rule):
     both = made("resnet18")
     expected, delta = captum.IntegratedGradients(both.net).attribute(
@@ -288,6 +295,7 @@ def test_several_layers_are_averaged_as_theirs(made):
     assert_close(found, expected, 1e-4)
 
 
+@pytest.mark.parity_full
 def test_smoothing_over_views_is_theirs(made):
     pytest.importorskip("ttach")
     both = made("resnet18")

@@ -101,7 +101,7 @@ def test_evaluation(torch, torchvision):
     )
 
 
-@pytest.mark.parity
+@pytest.mark.parity_full
 def test_training(torch, torchvision, monkeypatch):
     reference = build(torch, torchvision, "densenet121", num_classes=10)
     check_training(

@@ -39,7 +39,7 @@ def weighted(outputs):
     return outputs.logits + 0.3 * (outputs.aux_logits1 + outputs.aux_logits2)
 
 
-@pytest.mark.parity
+@pytest.mark.parity_full
 def test_training_with_auxiliary_heads(torch, torchvision, monkeypatch):
     """One sum of the logits of all heads: each gets a gradient."""
     reference = build(torch, torchvision, dropout_aux=0)
