@@ -18,6 +18,8 @@ from jaxcnn.ops.window import Window, plain_conv
 from jaxcnn.ops.winograd import suits_winograd, winograd_conv
 from jaxcnn.typing import Array, Dtype
 
+Lowering = Callable[[Array, Array, Window], Array]
+
 
 def _cropped(x: Array, kernel: Array, window: Window) -> Array:
     return cropped_conv(x, kernel, window, convolve=_by_platform)
@@ -30,12 +32,7 @@ def _of_groups(x: Array, kernel: Array, window: Window) -> Array:
 #: What replaces XLA's convolution on a CPU: whether a lowering suits an image and a
 #: kernel (their shapes and types alone count), and the lowering. The first that suits
 #: is taken. Other platforms keep XLA's.
-CPU_LOWERINGS: tuple[
-    tuple[
-        Callable[[Array, Array, Window], bool], Callable[[Array, Array, Window], Array]
-    ],
-    ...,
-] = (
+CPU_LOWERINGS: tuple[tuple[Callable[[Array, Array, Window], bool], Lowering], ...] = (
     (suits_cropping, _cropped),
     (suits_pointwise, pointwise_conv),
     (suits_depthwise, depthwise_conv),
@@ -46,6 +43,9 @@ CPU_LOWERINGS: tuple[
     (suits_small_image, banded_conv),
     (suits_products, products_conv),
 )
+
+#: These come back with smaller convolutions and choose by platform for each.
+_IN_PARTS = (_cropped, _of_groups)
 
 #: What `pad` calls the ways to continue an image beyond its border, by the names that
 #: PyTorch uses, and what NumPy calls them.
@@ -91,6 +91,8 @@ def conv(
 def _by_platform(x: Array, kernel: Array, window: Window) -> Array:
     for suits, lowering in CPU_LOWERINGS:
         if suits(x, kernel, window):
+            if lowering not in _IN_PARTS:
+                lowering = functools.partial(_traced_once, lowering=lowering)
             return jax.lax.platform_dependent(
                 x,
                 kernel,
@@ -98,6 +100,16 @@ def _by_platform(x: Array, kernel: Array, window: Window) -> Array:
                 default=functools.partial(plain_conv, window=window),
             )
     return plain_conv(x, kernel, window)
+
+
+# Layers of one shape are traced, differentiated and written to the program once. XLA
+# inlines the calls before anything else. The choice of the platform stays outside: in
+# a compiled function's gradient it would be an argument, known too late to XLA.
+@functools.partial(jax.jit, static_argnames=("window", "lowering"))
+def _traced_once(
+    x: Array, kernel: Array, *, window: Window, lowering: Lowering
+) -> Array:
+    return lowering(x, kernel, window)
 
 
 def conv_general_dilated(
