@@ -222,6 +222,24 @@ def test_one_file_for_several_platforms_runs_here():
     np.testing.assert_array_equal(exported.call(x, kernel), function(x, kernel))
 
 
+def three_layers(kernels, x):
+    for kernel in kernels:
+        x = jnp.sin(
+            conv(x, kernel, stride=(1, 1), padding=[(1, 1)] * 2, dilation=(1, 1))
+        )
+    return x.sum()
+
+
+def test_layers_of_one_shape_are_traced_and_written_once():
+    kernels, x = [jnp.ones((3, 3, 16, 16))] * 3, jnp.ones((2, 8, 8, 16))
+    step = jax.jit(jax.grad(three_layers, (0, 1)))
+    text = step.trace(kernels, x).lower(lowering_platforms=("cpu",)).as_text()
+    assert text.count("call @_traced_once") == 6
+    assert text.count("func private @_traced_once") == 2  # forward and gradient
+    # What other platforms would compute is not there for XLA to choose from.
+    assert text.count("stablehlo.convolution") == 2
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("check_vma", [True, False])
 @pytest.mark.parametrize("name", ["depthwise, stride", "pointwise"])

@@ -44,3 +44,20 @@ def test_other_platforms_see_nothing(platform):
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     assert "inlineable" not in text
     assert "inlineable" in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_a_file_for_several_platforms_has_it_on_cpus_alone():
+    step = jax.jit(jax.grad(functools.partial(objective, written)))
+    exported = jax.export.export(step, platforms=("cpu", "cuda"))(jnp.ones(3))
+    assert "inlineable" in str(exported.mlir_module())
+    np.testing.assert_array_equal(exported.call(jnp.ones(3)), step(jnp.ones(3)))
+
+
+def test_shards_pass_it():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec, x = jax.sharding.PartitionSpec("data"), jnp.arange(16.0)
+    gradient = jax.grad(functools.partial(objective, written))
+    mapped = jax.shard_map(gradient, mesh=mesh, in_specs=spec, out_specs=spec)
+    plain = jax.grad(functools.partial(objective, lambda x: x))
+    for run in (mapped, jax.jit(mapped)):
+        np.testing.assert_allclose(run(x), plain(x), rtol=1e-6)
