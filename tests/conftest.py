@@ -5,12 +5,10 @@ import os
 import platform
 from pathlib import Path
 
-# Compiling is most of the tests' time; half of it goes into optimising what runs once,
-# and half of the rest into emitters that pay for programs that run long.
+# Compiling is most of the tests' time; half of it goes into optimising what runs once.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    + " --xla_cpu_use_fusion_emitters=false"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
