@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 demo: .venv/.ready ## train a LeNet on handwritten digits and show the result
 	@$(PY) experiments/digits_lenet.py --run runs/demo --fresh --overwrite
 
-test: .venv/.ready ## the default tests, five to six minutes on two cores
+test: .venv/.ready ## the default tests, seven to eight minutes on two cores
 	@$(PY) -m pytest -q -n 2 $(TEST_ARGS)
 
 slow: .venv/.ready ## the tests that take minutes each
